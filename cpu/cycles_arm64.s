@@ -1,0 +1,13 @@
+#include "textflag.h"
+
+// func Cycles() uint64
+TEXT ·Cycles(SB), NOSPLIT, $0-8
+	MRS  CNTVCT_EL0, R0
+	MOVD R0, ret+0(FP)
+	RET
+
+// func timerHz() uint64
+TEXT ·timerHz(SB), NOSPLIT, $0-8
+	MRS  CNTFRQ_EL0, R0
+	MOVD R0, ret+0(FP)
+	RET

@@ -1,0 +1,176 @@
+package dataplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"example.org/pmd/cpu"
+	"example.org/pmd/pmd/mbuf"
+)
+
+// rendezvous brings all workers to a stand between two bursts. The last to
+// arrive does what there is to do, so nobody waits for a goroutine that may not
+// be running.
+type rendezvous struct {
+	want    int32
+	arrived atomic.Int32
+	// state goes waiting → running → done, or waiting → aborted.
+	state atomic.Int32
+	limit uint64 // cycles an early worker waits
+	run   func()
+}
+
+const (
+	rvWaiting int32 = iota
+	rvRunning
+	rvDone
+	rvAborted
+)
+
+// arrive is called on each worker.
+func (r *rendezvous) arrive() {
+	// Each Add publishes what the worker did; the last one sees them all.
+	if r.arrived.Add(1) == r.want {
+		if r.state.CompareAndSwap(rvWaiting, rvRunning) { // pairs with the abort below
+			r.run()
+			r.state.Store(rvDone) // pairs with the Load of those who wait
+		}
+		return
+	}
+	start := cpu.Cycles()
+	for {
+		switch r.state.Load() { // pairs with Store(rvDone)
+		case rvDone, rvAborted:
+			return
+		case rvWaiting:
+			if cpu.Cycles()-start > r.limit && r.state.CompareAndSwap(rvWaiting, rvAborted) {
+				return
+			}
+		}
+	}
+}
+
+// ErrBusy is returned when the workers could not be brought to a stand within the
+// time one may wait for another, in many tries.
+var ErrBusy = errors.New("dataplane: the workers did not come to a stand at the same time; try again")
+
+// standstill runs fn while every worker stands still between two bursts. d.mu is
+// held. The time one worker waits for another is bounded: briefly at first,
+// longer if that fails, as it will where workers have no CPU of their own.
+func (d *Dataplane) standstill(fn func()) error {
+	limit := 200 * time.Microsecond
+	for range 24 {
+		r := &rendezvous{want: int32(len(d.workers)), run: fn, limit: d.clock.Cycles(limit)}
+		ok := true
+		msgs := make([]*message, len(d.workers))
+		for i, w := range d.workers {
+			msgs[i] = &message{fn: func(*Worker) { r.arrive() }, done: make(chan struct{})}
+			if w.unmanned.Load() {
+				// Nobody runs it, and d.mu keeps others from starting it; its
+				// part is done by the act of arriving.
+				msgs[i] = nil
+			}
+		}
+		for _, m := range msgs {
+			if m == nil && r.arrived.Add(1) == r.want {
+				fn()
+				return nil
+			}
+		}
+		for i, m := range msgs {
+			if m != nil {
+				d.workers[i].mail.push(m)
+			}
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		for i, m := range msgs {
+			if m == nil {
+				continue
+			}
+			w := d.workers[i]
+			if w.unmanned.Load() { // it left meanwhile: see do
+				w.serveMu.Lock()
+				w.mail.serve(w)
+				w.serveMu.Unlock()
+			}
+			select {
+			case <-m.done:
+			case <-ctx.Done():
+				if m.state.CompareAndSwap(msgPending, msgCancelled) {
+					ok = false
+				} else {
+					<-m.done
+				}
+			}
+			if m.err != nil {
+				cancel()
+				return m.err
+			}
+		}
+		cancel()
+		if ok && r.state.Load() == rvDone {
+			return nil
+		}
+		if !ok {
+			return fmt.Errorf("%w: a worker has not answered for a second", ErrBusy)
+		}
+		limit += limit / 2
+	}
+	return ErrBusy
+}
+
+// Accounts walks every owner of every frame of every pool, while all workers
+// stand still, and returns what it found.
+func (d *Dataplane) Accounts() ([]mbuf.Account, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.accounts()
+}
+
+func (d *Dataplane) accounts() ([]mbuf.Account, error) {
+	if d.closed {
+		return nil, ErrClosed
+	}
+	var out []mbuf.Account
+	for _, pool := range d.space.Pools() {
+		led := d.ledgers[pool]
+		if led == nil {
+			led = mbuf.NewLedger(pool)
+			d.ledgers[pool] = led
+		}
+		// One pool at a time keeps the stand short.
+		if err := d.standstill(func() { d.walk(led) }); err != nil {
+			return nil, err
+		}
+		out = append(out, led.Account())
+	}
+	return out, nil
+}
+
+// walk visits every owner. Everything stands still.
+func (d *Dataplane) walk(led *mbuf.Ledger) {
+	led.Begin()
+	for _, w := range d.workers {
+		w.local.Walk(led)
+		led.Frames(mbuf.OwnerBurst, w.burst[:w.inHand])
+		for i := range w.tx {
+			t := &w.tx[i]
+			led.Frames(mbuf.OwnerBurst, t.buf[:t.n])
+			led.Frames(mbuf.OwnerBurst, t.hold[:t.held])
+		}
+		if h, ok := w.stage.(FrameHolder); ok {
+			h.Walk(w, led)
+		}
+	}
+	for _, p := range d.ports {
+		for _, q := range p.dev.Queues() {
+			if q.Pool() == led.Pool() {
+				q.Walk(led)
+			}
+		}
+		led.Frames(mbuf.OwnerSendQueue, p.scratch[:p.send.Snapshot(p.scratch)])
+	}
+}

@@ -1,0 +1,46 @@
+// Package dataplane moves frames: one worker goroutine per chosen CPU, locked to
+// its thread and pinned, takes bursts from the queues it owns, hands each burst
+// to a stage and puts the result on other ports' queues.
+//
+// # Model
+//
+// One turn of a [Worker] is: mail; each receive queue it owns, up to EachBurst
+// frames, through the [Stage]; then everything queued for sending is flushed and
+// completed transmissions are reclaimed. A burst runs to completion before the
+// next one is taken.
+//
+// A stage owns every frame it is given and must send or drop each of them,
+// through [Worker.Send], [Worker.SendBurst], [Worker.Drop] or
+// [Worker.DropBurst]. Dropping takes a reason, and every reason is a counter.
+//
+// A queue belongs to one worker. A worker that sends on a port of which it owns
+// no queue puts the frames on the port's send queue ([queue.Classic]), and the
+// owner of the port sends them.
+//
+// # Ownership and control
+//
+// What a worker holds is changed by the worker alone. Control sends it a function
+// with [Dataplane.Do]; the worker runs it between two bursts. [Dataplane.Barrier]
+// returns when every worker has finished the turn it was in.
+//
+// # Accounts
+//
+// [Dataplane.Accounts] walks every owner of every frame while all workers stand
+// still at a rendezvous, which lasts as long as the walk, some tens of
+// microseconds for 16,384 frames. The rendezvous is given up and tried again if a
+// worker is late, so that no worker waits long for another.
+//
+// # Failure
+//
+// A stage that panics takes down its worker. The frames it had are recovered, the
+// ports that worker polled are closed, an [Event] tells, and other workers go on.
+//
+// # Concurrency
+//
+// Methods of [Dataplane] may be called from any goroutine. Methods of [Worker]
+// may be called only on the worker: in Process, or in a function given to Do.
+//
+// # Limitations
+//
+// Workers spin when idle. Packets of several frames are not assembled.
+package dataplane

@@ -1,0 +1,70 @@
+package forward
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net"
+
+	"example.org/pmd/dataplane"
+	"example.org/pmd/pmd/mbuf"
+)
+
+// macStage writes the output port's address as source and its peer's as
+// destination.
+type macStage struct {
+	out table
+	// headers are the first twelve bytes of frames, by output port, as the two
+	// words they are written with.
+	headers []header
+}
+
+type header struct {
+	lo uint64
+	hi uint32
+}
+
+func newMAC(c Config) (dataplane.Stage, error) {
+	s := &macStage{out: c.Out}
+	for i := range c.Out {
+		if i >= len(c.MACs) || len(c.MACs[i]) != 6 {
+			return nil, fmt.Errorf("forward: mode mac: port %d has no Ethernet address", i)
+		}
+		peer := net.HardwareAddr{2, 0, 0, 0, byte(i >> 8), byte(i)}
+		if i < len(c.Peers) && c.Peers[i] != nil {
+			if peer = c.Peers[i]; len(peer) != 6 {
+				return nil, fmt.Errorf("forward: mode mac: peer %s of port %d is no Ethernet address", peer, i)
+			}
+		}
+		var h [12]byte
+		copy(h[:6], peer)
+		copy(h[6:], c.MACs[i])
+		s.headers = append(s.headers, header{binary.LittleEndian.Uint64(h[:8]), binary.LittleEndian.Uint32(h[8:])})
+	}
+	return s, nil
+}
+
+// Process implements dataplane.Stage.
+func (s *macStage) Process(w *dataplane.Worker, in dataplane.PortID, burst []mbuf.Frame) {
+	out := s.out.to(in)
+	if int(out) >= len(s.headers) {
+		w.SendBurst(out, burst) // counted as no_port
+		return
+	}
+	h := s.headers[out]
+	mem := w.Mem(burst[0])
+	short := 0
+	for i := range burst {
+		f := &burst[i]
+		if f.Len < ethLen {
+			short++
+			continue
+		}
+		p := (*[12]byte)(mem[f.Addr:])
+		binary.LittleEndian.PutUint64(p[0:8], h.lo)
+		binary.LittleEndian.PutUint32(p[8:12], h.hi)
+	}
+	if short > 0 {
+		burst = dropShort(w, burst)
+	}
+	w.SendBurst(out, burst)
+}

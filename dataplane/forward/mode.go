@@ -1,0 +1,68 @@
+package forward
+
+import (
+	"fmt"
+	"net"
+	"sort"
+	"strings"
+
+	"example.org/pmd/dataplane"
+	"example.org/pmd/pmd/mbuf"
+)
+
+// Config is what modes are made from.
+type Config struct {
+	// Out is the output port by input port, see Connect.
+	Out []dataplane.PortID
+	// MACs are the ports' own Ethernet addresses, by port. Mode mac needs them.
+	MACs []net.HardwareAddr
+	// Peers are the Ethernet addresses mode mac sends to, by output port.
+	// Default, as in testpmd: 02:00:00:00:00:NN, NN the port.
+	Peers []net.HardwareAddr
+}
+
+// modes are the constructors by name.
+var modes = map[string]func(Config) (dataplane.Stage, error){
+	"io":      newIO,
+	"mac":     newMAC,
+	"macswap": newMACSwap,
+	"rxonly":  newRxOnly,
+}
+
+// Modes returns the names of the modes in order.
+func Modes() []string {
+	names := make([]string, 0, len(modes))
+	for n := range modes {
+		names = append(names, n)
+	}
+	sort.Strings(names)
+	return names
+}
+
+// New returns the stage of a mode. An unknown mode is an error that names those
+// there are.
+func New(mode string, cfg Config) (dataplane.Stage, error) {
+	f, ok := modes[mode]
+	if !ok {
+		return nil, fmt.Errorf("forward: no mode %q; there are %s", mode, strings.Join(Modes(), ", "))
+	}
+	return f(cfg)
+}
+
+// ethLen is the length of an Ethernet header without a VLAN tag (IEEE 802.3).
+const ethLen = 14
+
+// dropShort drops the frames of a burst that are too short for an Ethernet header
+// and returns the others. It is the way out of the fast loops, which count.
+func dropShort(w *dataplane.Worker, burst []mbuf.Frame) []mbuf.Frame {
+	keep := 0
+	for _, f := range burst {
+		if f.Len < ethLen {
+			w.Drop(reasonShort, f)
+			continue
+		}
+		burst[keep] = f
+		keep++
+	}
+	return burst[:keep]
+}

@@ -1,0 +1,187 @@
+package dataplane
+
+import (
+	"example.org/pmd/pmd"
+	"example.org/pmd/pmd/mbuf"
+)
+
+// SendBurst sends frames on port out. It takes all of them: those that the port
+// has no room for are dropped and counted. The slice may be overwritten.
+func (w *Worker) SendBurst(out PortID, frames []mbuf.Frame) {
+	if int(out) >= len(w.tx) {
+		w.DropBurst(pmd.ReasonNoPort, frames)
+		return
+	}
+	t := &w.tx[out]
+	if !t.up {
+		w.dropFor(t, pmd.ReasonPortDown, frames)
+		return
+	}
+	if w.local.Pools() > 1 {
+		if frames = w.localize(t, frames); len(frames) == 0 {
+			return
+		}
+	}
+	if t.q == nil {
+		w.sendAcross(t, frames)
+		return
+	}
+	if t.n > 0 {
+		w.flushBuffer(t) // order within a flow: what was sent first leaves first
+	}
+	w.put(t, frames)
+}
+
+// Send sends one frame on port out. Frames gather in a buffer that leaves when it
+// is full and at the end of the turn.
+func (w *Worker) Send(out PortID, f mbuf.Frame) {
+	if int(out) >= len(w.tx) || !w.tx[out].up {
+		w.one[0] = f
+		w.SendBurst(out, w.one[:])
+		return
+	}
+	t := &w.tx[out]
+	t.buf[t.n] = f
+	t.n++
+	if t.n == len(t.buf) {
+		w.flushBuffer(t)
+	}
+}
+
+// Drop gives up one frame for a reason.
+func (w *Worker) Drop(r pmd.Reason, f mbuf.Frame) {
+	w.one[0] = f
+	w.DropBurst(r, w.one[:])
+}
+
+// DropBurst gives up frames for a reason. They count at the port they came in on.
+func (w *Worker) DropBurst(r pmd.Reason, frames []mbuf.Frame) {
+	rest := frames
+	for len(rest) > 0 {
+		port := rest[0].Meta.Port()
+		n := 1
+		for n < len(rest) && rest[n].Meta.Port() == port {
+			n++
+		}
+		if int(port) < len(w.tx) {
+			w.tx[port].drops[r%pmd.MaxReasons] += uint64(n)
+		}
+		rest = rest[n:]
+	}
+	w.local.Free(frames)
+}
+
+// dropFor gives up frames and counts them at the output port t.
+func (w *Worker) dropFor(t *txPort, r pmd.Reason, frames []mbuf.Frame) {
+	t.drops[r] += uint64(len(frames))
+	w.local.Free(frames)
+}
+
+// flushBuffer moves the frames of single sends on.
+func (w *Worker) flushBuffer(t *txPort) {
+	frames := t.buf[:t.n]
+	t.n = 0
+	if !t.up {
+		w.dropFor(t, pmd.ReasonPortDown, frames)
+		return
+	}
+	if w.local.Pools() > 1 {
+		frames = w.localize(t, frames)
+	}
+	if t.q == nil {
+		w.sendAcross(t, frames)
+		return
+	}
+	w.put(t, frames)
+}
+
+// put places frames on the worker's own queue. When that is full it makes the
+// device send and tries once more; waiting longer would only fill the receive
+// side, so the rest is dropped.
+func (w *Worker) put(t *txPort, frames []mbuf.Frame) {
+	n := t.q.TxBurst(frames)
+	t.dirty = true
+	if n == len(frames) {
+		return
+	}
+	t.q.Flush()
+	t.q.Reclaim()
+	frames = frames[n:]
+	n = t.q.TxBurst(frames)
+	if n < len(frames) {
+		w.dropFor(t, pmd.ReasonTxFull, frames[n:])
+	}
+}
+
+// sendAcross hands frames to the worker that owns the port.
+func (w *Worker) sendAcross(t *txPort, frames []mbuf.Frame) {
+	n := t.send.Offer(frames)
+	if n < len(frames) {
+		w.dropFor(t, pmd.ReasonSendQueueFull, frames[n:])
+	}
+}
+
+// drainSendQueues sends what other workers queued for ports of this one, at most
+// EachBurst frames a port and turn. What does not fit stays held, so the send
+// queue fills up and its limit does its work.
+func (w *Worker) drainSendQueues() int {
+	work := 0
+	for i := range w.tx {
+		t := &w.tx[i]
+		if !t.drains {
+			continue
+		}
+		if t.held == 0 {
+			if t.send.Len() == 0 {
+				continue
+			}
+			t.held = t.send.DequeueBurst(t.hold)
+		}
+		frames := t.hold[:t.held]
+		if !t.up {
+			w.dropFor(t, pmd.ReasonPortDown, frames)
+			t.held = 0
+			continue
+		}
+		n := t.q.TxBurst(frames)
+		t.dirty = true
+		t.held = copy(t.hold, frames[n:])
+		work += n
+	}
+	return work
+}
+
+// localize copies those frames that are not of t's pool into frames that are, in
+// place, and returns what is left: a frame for which there is none is dropped.
+func (w *Worker) localize(t *txPort, frames []mbuf.Frame) []mbuf.Frame {
+	foreign := false
+	for i := range frames {
+		foreign = foreign || frames[i].Meta.Pool() != t.pool
+	}
+	if !foreign {
+		return frames
+	}
+	cache := w.local.Cache(t.pool)
+	offset, limit := uint32(cache.Pool().DataOffset()), cache.Pool().MaxLen()
+	keep := 0
+	for _, f := range frames {
+		if f.Meta.Pool() != t.pool {
+			src := w.local.Bytes(f)
+			var dst [1]mbuf.Frame
+			meta := cache.Pool().Meta(f.Meta.Port())
+			if len(src) > limit || cache.TakeFrames(dst[:], offset, f.Len, meta) == 0 {
+				w.one[0] = f
+				w.dropFor(t, pmd.ReasonNoFrame, w.one[:])
+				continue
+			}
+			copy(w.local.Bytes(dst[0]), src)
+			w.one[0] = f
+			w.local.Free(w.one[:])
+			w.copies++
+			f = dst[0]
+		}
+		frames[keep] = f
+		keep++
+	}
+	return frames[:keep]
+}

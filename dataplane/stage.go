@@ -1,0 +1,35 @@
+package dataplane
+
+import "example.org/pmd/pmd/mbuf"
+
+// PortID numbers a port of a dataplane, from 0 in the order ports were added.
+type PortID uint16
+
+// NoPort is no port's number.
+const NoPort PortID = 0xffff
+
+// Stage decides what becomes of received frames.
+type Stage interface {
+	// Process is called on a worker with a burst received on port in. It owns
+	// every frame and must send or drop each; the slice is valid until it
+	// returns and may be overwritten. Different workers call it at the same
+	// time. It must not block.
+	Process(w *Worker, in PortID, burst []mbuf.Frame)
+}
+
+// StageFunc is a function as a Stage.
+type StageFunc func(w *Worker, in PortID, burst []mbuf.Frame)
+
+// Process calls f.
+func (f StageFunc) Process(w *Worker, in PortID, burst []mbuf.Frame) { f(w, in, burst) }
+
+// FrameHolder is a Stage that keeps frames from one call to the next, such as one
+// that delays them. It must say so, or the account finds them missing.
+type FrameHolder interface {
+	Stage
+	// Walk enters the frames held for worker w. Everything stands still.
+	Walk(w *Worker, l *mbuf.Ledger)
+	// Release is called on w before the stage is replaced or the worker stops;
+	// it must send or drop everything held for w.
+	Release(w *Worker)
+}

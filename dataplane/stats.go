@@ -1,0 +1,309 @@
+package dataplane
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"example.org/pmd/pmd"
+	"example.org/pmd/pmd/mbuf"
+)
+
+// Stats is a picture of a dataplane. Each worker's part is exact at one moment
+// between two bursts; the moments of different workers differ by microseconds.
+type Stats struct {
+	// Time is when the picture was taken.
+	Time time.Time `json:"time"`
+	// Uptime is the time since Run, in seconds.
+	Uptime float64 `json:"uptime"`
+	// Ports are in order of their numbers.
+	Ports []PortStats `json:"ports"`
+	// Cores are the workers in order.
+	Cores []CoreStats `json:"cores"`
+	// Pools are the frame pools with their accounts.
+	Pools []PoolStats `json:"pools"`
+}
+
+// PortStats are the totals of one port since it was added.
+type PortStats struct {
+	ID     PortID `json:"id"`
+	Name   string `json:"name"`
+	Driver string `json:"driver"`
+	// Mode is what the driver obtained, empty if it has no modes.
+	Mode string `json:"mode"`
+	Up   bool   `json:"up"`
+	// Detail tells why the port is down.
+	Detail string `json:"detail,omitempty"`
+	MAC    string `json:"mac"`
+	MTU    int    `json:"mtu"`
+	// Obtained lists settings as the driver obtained them.
+	Obtained  map[string]string `json:"obtained,omitempty"`
+	RxPackets uint64            `json:"rx_packets"`
+	RxBytes   uint64            `json:"rx_bytes"`
+	TxPackets uint64            `json:"tx_packets"`
+	TxBytes   uint64            `json:"tx_bytes"`
+	// Drops counts frames by reason; reasons that never happened are left out.
+	Drops map[string]uint64 `json:"drops"`
+	// Missed counts frames lost before they were received, by the driver's
+	// names.
+	Missed map[string]uint64 `json:"missed,omitempty"`
+	// InHand is the number of frames on their way out: in transmit buffers, on
+	// the send queue, or taken by the device and not sent yet.
+	InHand uint64       `json:"in_hand"`
+	Queues []QueueStats `json:"queues"`
+}
+
+// QueueStats are the totals of one queue.
+type QueueStats struct {
+	Index int `json:"index"`
+	// CPU is the CPU that polls it, -1 if it is not pinned or nobody does.
+	CPU       int    `json:"cpu"`
+	RxPackets uint64 `json:"rx_packets"`
+	RxBytes   uint64 `json:"rx_bytes"`
+	TxPackets uint64 `json:"tx_packets"`
+	TxBytes   uint64 `json:"tx_bytes"`
+	InFlight  uint64 `json:"in_flight"`
+	// Wakeups counts system calls made to make the kernel work.
+	Wakeups uint64 `json:"wakeups"`
+}
+
+// CoreStats tell how one worker spends its time.
+type CoreStats struct {
+	Worker int `json:"worker"`
+	// CPU is -1 if the worker is not pinned.
+	CPU int `json:"cpu"`
+	// State is "running", "stopped" or "failed".
+	State string `json:"state"`
+	// Turns and EmptyTurns count rounds of the poll loop, and those without a
+	// frame.
+	Turns      uint64 `json:"turns"`
+	EmptyTurns uint64 `json:"empty_turns"`
+	// Busy is the share of time spent in turns that moved frames, 0 to 1,
+	// since the worker started.
+	Busy float64 `json:"busy"`
+	// BusyNs and TotalNs are the times Busy is the quotient of, in
+	// nanoseconds: their differences give the share over an interval.
+	BusyNs  uint64 `json:"busy_ns"`
+	TotalNs uint64 `json:"total_ns"`
+	// MaxTurnNs is the longest turn since the worker started or ResetMaxTurn,
+	// in nanoseconds: the longest pause of this core.
+	MaxTurnNs uint64 `json:"max_turn_ns"`
+	// Copies counts frames copied from one pool to another.
+	Copies uint64 `json:"copies"`
+}
+
+// PoolStats is a pool and its account.
+type PoolStats struct {
+	mbuf.Account
+	// FrameSize is in bytes.
+	FrameSize int    `json:"frame_size"`
+	Pages     string `json:"pages"`
+	// Owners counts frames by owner.
+	Owners map[string]int `json:"owners"`
+}
+
+// workerSnapshot is one worker's part, filled on the worker without allocating.
+type workerSnapshot struct {
+	turns, empty, busy, total, maxTurn, copies uint64
+	stopped, failed                            bool
+	drops                                      [][pmd.MaxReasons]uint64 // by port
+	waiting                                    []uint64                 // by port: frames in buffers
+	queues                                     []queueSnapshot
+	n                                          int
+}
+
+type queueSnapshot struct {
+	port  PortID
+	index int
+	c     pmd.QueueCounters
+}
+
+func (w *Worker) snapshot(s *workerSnapshot) {
+	s.turns, s.empty, s.busy, s.maxTurn, s.copies = w.turns, w.emptyTurns, w.busyCycles, w.maxTurn, w.copies
+	s.total = w.lastCycles - w.startCycles
+	s.stopped, s.failed = w.unmanned.Load(), w.failed
+	for i := range w.tx {
+		s.drops[i] = w.tx[i].drops
+		s.waiting[i] = uint64(w.tx[i].n + w.tx[i].held)
+	}
+	for _, r := range w.rx {
+		s.queues[s.n] = queueSnapshot{r.port, r.index, r.q.Counters()}
+		s.n++
+	}
+}
+
+// Stats returns the counters of everything. A worker that does not answer until
+// ctx is done is an error.
+func (d *Dataplane) Stats(ctx context.Context) (*Stats, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.stats(ctx)
+}
+
+// StatsWithAccounts is Stats with the accounts of the pools, see Accounts.
+func (d *Dataplane) StatsWithAccounts(ctx context.Context) (*Stats, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s, err := d.stats(ctx)
+	if err != nil {
+		return nil, err
+	}
+	accounts, err := d.accounts()
+	if err != nil {
+		return nil, err
+	}
+	for i, pool := range d.space.Pools() {
+		p := PoolStats{Account: accounts[i], FrameSize: pool.FrameSize(), Pages: pool.Pages(), Owners: map[string]int{}}
+		for o, n := range accounts[i].ByOwner {
+			if n > 0 {
+				p.Owners[mbuf.Owner(o).String()] = n
+			}
+		}
+		s.Pools = append(s.Pools, p)
+	}
+	return s, nil
+}
+
+func (d *Dataplane) stats(ctx context.Context) (*Stats, error) {
+	if d.closed {
+		return nil, ErrClosed
+	}
+	s := &Stats{Time: time.Now(), Ports: []PortStats{}, Pools: []PoolStats{}}
+	if !d.started.IsZero() {
+		s.Uptime = s.Time.Sub(d.started).Seconds()
+	}
+	nq := 0
+	for _, p := range d.ports {
+		nq += len(p.owners)
+	}
+	var errs error
+	snaps := make([]workerSnapshot, len(d.workers))
+	for i, w := range d.workers {
+		snap := &snaps[i]
+		snap.drops = make([][pmd.MaxReasons]uint64, len(d.ports))
+		snap.waiting = make([]uint64, len(d.ports))
+		snap.queues = make([]queueSnapshot, nq)
+		errs = errors.Join(errs, d.do(ctx, w, func(w *Worker) { w.snapshot(snap) }))
+	}
+	if errs != nil {
+		return nil, errs
+	}
+	for i := range snaps {
+		s.Cores = append(s.Cores, d.coreStats(d.workers[i], &snaps[i]))
+	}
+	for _, p := range d.ports {
+		s.Ports = append(s.Ports, d.portStats(ctx, p, snaps))
+	}
+	return s, nil
+}
+
+func (d *Dataplane) coreStats(w *Worker, snap *workerSnapshot) CoreStats {
+	ns := func(cycles uint64) uint64 { return uint64(d.clock.Duration(cycles)) }
+	c := CoreStats{
+		Worker: w.id, CPU: w.cpu, State: "running", Turns: snap.turns, EmptyTurns: snap.empty,
+		BusyNs: ns(snap.busy), TotalNs: ns(snap.total), MaxTurnNs: ns(snap.maxTurn), Copies: snap.copies,
+	}
+	switch {
+	case snap.failed:
+		c.State = "failed"
+	case snap.stopped:
+		c.State = "stopped"
+	}
+	if snap.total > 0 {
+		c.Busy = float64(snap.busy) / float64(snap.total)
+	}
+	return c
+}
+
+func (d *Dataplane) portStats(ctx context.Context, p *port, snaps []workerSnapshot) PortStats {
+	info := p.info
+	if !p.gone {
+		info = p.dev.Info()
+	}
+	s := PortStats{
+		ID: p.id, Name: info.Name, Driver: info.Driver, Mode: info.Mode, Up: info.Up, Detail: info.Detail,
+		MAC: info.MAC.String(), MTU: info.MTU, Obtained: info.Obtained,
+		Drops: map[string]uint64{}, Queues: []QueueStats{}, InHand: uint64(p.send.Len()),
+	}
+	var drops [pmd.MaxReasons]uint64
+	queues := make([]QueueStats, len(p.owners))
+	counted := make([]bool, len(p.owners))
+	add := func(i, cpuID int, c pmd.QueueCounters) {
+		counted[i] = true
+		queues[i] = QueueStats{
+			Index: i, CPU: cpuID, RxPackets: c.RxPackets, RxBytes: c.RxBytes,
+			TxPackets: c.TxPackets, TxBytes: c.TxBytes, InFlight: c.InFlight, Wakeups: c.Wakeups,
+		}
+		for r, n := range c.Drops {
+			drops[r] += n
+		}
+	}
+	for i := range snaps {
+		snap := &snaps[i]
+		s.InHand += snap.waiting[p.id]
+		for r, n := range snap.drops[p.id] {
+			drops[r] += n
+		}
+		for _, q := range snap.queues[:snap.n] {
+			if q.port == p.id {
+				add(q.index, d.workers[i].cpu, q.c)
+			}
+		}
+	}
+	for i, q := range p.dev.Queues() {
+		if !counted[i] {
+			add(i, Unpinned, q.Counters()) // nobody owns it: its totals stand still
+		}
+		if m, ok := q.(pmd.Missed); ok && !p.gone {
+			d.addMissed(ctx, p, i, m, &s)
+		}
+	}
+	for _, q := range queues {
+		s.RxPackets += q.RxPackets
+		s.RxBytes += q.RxBytes
+		s.TxPackets += q.TxPackets
+		s.TxBytes += q.TxBytes
+		s.InHand += q.InFlight
+	}
+	s.Queues = queues
+	for r, n := range drops {
+		if n > 0 {
+			s.Drops[d.ReasonName(pmd.Reason(r))] += n
+		}
+	}
+	return s
+}
+
+// addMissed asks a queue, on its owner, what was lost in front of it.
+func (d *Dataplane) addMissed(ctx context.Context, p *port, i int, m pmd.Missed, s *PortStats) {
+	var missed map[string]uint64
+	if err := d.do(ctx, d.workers[p.owners[i]], func(*Worker) { missed = m.Missed() }); err != nil {
+		return
+	}
+	for k, n := range missed {
+		if n > 0 {
+			if s.Missed == nil {
+				s.Missed = map[string]uint64{}
+			}
+			s.Missed[k] += n
+		}
+	}
+}
+
+// ReasonName returns the name of a drop reason, the program's own included.
+func (d *Dataplane) ReasonName(r pmd.Reason) string {
+	if i := int(r) - int(pmd.ReasonUser); i >= 0 && i < len(d.cfg.Reasons) {
+		return d.cfg.Reasons[i]
+	}
+	return r.String()
+}
+
+// ResetMaxTurn starts the search for the longest turn anew on every worker.
+func (d *Dataplane) ResetMaxTurn(ctx context.Context) error {
+	for _, w := range d.workers {
+		if err := d.do(ctx, w, func(w *Worker) { w.maxTurn = 0 }); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,62 @@
+package xsk
+
+import "example.org/pmd/pmd/mbuf"
+
+// CompRing is the completion ring: the kernel produces the addresses of frames
+// it has done with, we consume them.
+type CompRing struct {
+	ring
+	shift uint
+	addrs []uint64
+	lens  lengths
+	buf   [burstBuf]uint64
+}
+
+// Complete returns the chunks of all completed frames to cache and takes them
+// out of posted, the set of chunks given to the transmit ring. bytes is the sum
+// of their lengths. Completed is not quite sent: frames that KickTx reported as
+// dropped are complete too. An address that is not in posted is not returned
+// but counted as foreign.
+func (r *CompRing) Complete(cache *mbuf.Cache, posted *mbuf.FrameSet) (n int, bytes uint64, foreign int) {
+	avail := int(r.ready(r.size))
+	if avail == 0 {
+		return 0, 0, 0
+	}
+	at := int(r.start())
+	for left := avail; left > 0; {
+		run := r.addrs[at:]
+		run = run[:min(len(run), left, burstBuf)]
+		k, b := r.take(run, posted)
+		cache.Put(r.buf[:k])
+		n += k
+		bytes += b
+		left -= len(run)
+		at = (at + len(run)) & (int(r.size) - 1)
+	}
+	r.publish(uint32(avail))
+	return n, bytes, avail - n
+}
+
+// take gathers one run of completed addresses in buf.
+func (r *CompRing) take(run []uint64, posted *mbuf.FrameSet) (k int, bytes uint64) {
+	shift, lens := r.shift, r.lens
+	for _, a := range run {
+		c := a >> shift
+		if c >= uint64(len(lens)) {
+			continue
+		}
+		length := lens[c] // here, where the bound is known
+		if !posted.Remove(a) {
+			continue
+		}
+		bytes += uint64(length)
+		if uint(k) < burstBuf { // always; it spares the bounds check
+			r.buf[k] = a
+			k++
+		}
+	}
+	return k, bytes
+}
+
+// Waiting returns the number of completions in the ring.
+func (r *CompRing) Waiting() int { return int(r.ready(r.size)) }

@@ -1,0 +1,113 @@
+package xsk
+
+import (
+	"sync/atomic"
+
+	"example.org/pmd/pmd/mbuf"
+)
+
+// TxRing is the transmit ring: we produce, the kernel consumes.
+type TxRing struct {
+	ring
+	geo    geometry
+	maxLen uint32
+	// taken is how far the kernel has got as far as we can know: its published
+	// index, and the dropped frames it told of that are not in that yet.
+	taken uint32
+	descs []mbuf.Frame
+	lens  lengths
+}
+
+// SetMaxLen sets the longest frame that Post accepts, in bytes: the interface's
+// MTU and its link header. The chunk size is the limit until then, and always.
+func (r *TxRing) SetMaxLen(n int) {
+	r.maxLen = uint32(max(0, min(n, int(r.geo.chunk))))
+}
+
+// Post puts src[:n] into the ring and enters the chunks into posted. Only the
+// address and length of a frame go to the kernel, with clean options: anything
+// else there would stop the ring. why tells why src[n] was not taken, and is
+// Accepted if all were. The checks are those of xp_aligned_validate_desc
+// (net/xdp/xsk_queue.h), since the kernel skips a bad descriptor without
+// completing it and sends nothing behind it in the same call.
+func (r *TxRing) Post(src []mbuf.Frame, posted *mbuf.FrameSet) (n int, why Refusal) {
+	room := int(r.room(uint32(min(len(src), int(r.size)))))
+	if room < len(src) {
+		why = Full
+		src = src[:room]
+	}
+	if room == 0 {
+		return 0, why
+	}
+	run := r.descs[r.start():]
+	if len(run) > room {
+		run = run[:room]
+	}
+	n, bad := r.put(run, src, posted)
+	if rest := room - len(run); rest > 0 && bad == Accepted {
+		var k int
+		k, bad = r.put(r.descs[:rest], src[n:], posted)
+		n += k
+	}
+	if bad != Accepted {
+		why = bad
+	}
+	if n > 0 {
+		r.publish(uint32(n))
+	}
+	return n, why
+}
+
+// put is the transmit loop over one run of the ring, len(run) <= len(src).
+func (r *TxRing) put(run, src []mbuf.Frame, posted *mbuf.FrameSet) (n int, why Refusal) {
+	geo, maxLen, lens := r.geo, r.maxLen, r.lens
+	for i := range run {
+		if i >= len(src) { // never; it spares the bounds check
+			break
+		}
+		f := &src[i]
+		// Len-1 wraps for an empty frame, which is as bad as one too long.
+		if f.Len-1 >= min(geo.lastLen(f.Addr), maxLen) {
+			return i, BadLength
+		}
+		c := f.Addr >> geo.shift
+		if c >= uint64(len(lens)) || !posted.Add(f.Addr) {
+			return i, NotOurs
+		}
+		lens[c] = uint16(f.Len)
+		run[i] = mbuf.Frame{Addr: f.Addr, Len: f.Len}
+	}
+	return len(run), Accepted
+}
+
+// Room returns the number of frames that the ring would take.
+func (r *TxRing) Room() int { return int(r.room(r.size)) }
+
+// Pending returns the number of frames posted that the kernel has not taken.
+// Before Linux 6.17 the kernel tells of those it took in copy mode only once it
+// has taken all it knows of.
+func (r *TxRing) Pending() int { return int(r.own - r.consumed()) }
+
+// NeedWakeup reports whether the kernel must be kicked to send. In copy mode it
+// always must; without XDP_USE_NEED_WAKEUP it is set as well.
+func (r *TxRing) NeedWakeup() bool { return r.wakeup() }
+
+// consumed reads the kernel's index. Pairs with __xskq_cons_release
+// (net/xdp/xsk_queue.h).
+func (r *TxRing) consumed() uint32 {
+	r.peer = atomic.LoadUint32(r.peerIdx)
+	return r.peer
+}
+
+// droppedLen returns the length of the frame that the kernel has just dropped,
+// where now is the index it publishes. If frames left in the same call now is
+// new and the dropped one is the last before it; if not, nothing was published,
+// and it is the one after those known to be taken (__xsk_generic_xmit, out:).
+func (r *TxRing) droppedLen(now uint32) uint32 {
+	if int32(now-r.taken) > 0 {
+		r.taken = now
+	} else if r.taken != r.own {
+		r.taken++
+	}
+	return r.descs[(r.taken-1)&(r.size-1)].Len
+}

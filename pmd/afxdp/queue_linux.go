@@ -1,0 +1,278 @@
+package afxdp
+
+import (
+	"sync/atomic"
+	"syscall"
+
+	"example.org/pmd/pmd"
+	"example.org/pmd/pmd/afxdp/internal/xsk"
+	"example.org/pmd/pmd/mbuf"
+)
+
+const (
+	// fillBatch is how many chunks are missing before the fill ring is topped
+	// up, and the most it is given at once.
+	fillBatch = 64
+	// retryTurns is how many turns pass before a transmit ring that did not
+	// move, as on an interface that is down, is kicked again.
+	retryTurns = 256
+)
+
+// queue is one AF_XDP socket's rings as a pmd.Queue.
+type queue struct {
+	// Hot: the owner's.
+	rings    *xsk.Rings // nil while there is no socket
+	sock     *xsk.Socket
+	cache    *mbuf.Cache
+	rxPosted *mbuf.FrameSet
+	txPosted *mbuf.FrameSet
+	meta     mbuf.Meta
+	target   int // chunks to keep posted for receiving
+	pause    int // turns until the next kick of a ring that is stuck
+	zeroCopy bool
+
+	// Statistics: the owner's.
+	c pmd.QueueCounters
+	// dropsDue and bytesDue are frames that the kernel said it dropped and
+	// that have yet to come out of the completion ring.
+	dropsDue, bytesDue uint64
+	rxForeign          uint64
+	compForeign        uint64
+	// lastMissed keeps the kernel's statistics of sockets that are gone, and
+	// those of the present one when they were last read.
+	goneMissed, lastMissed xsk.Statistics
+
+	// Control.
+	pool *mbuf.Pool
+	// quarantine holds frames of a lost socket until the hardware has let go.
+	// Changed only inside Host.Exclusive.
+	quarantine *mbuf.FrameSet
+	// fault is the errno of a kick that says the interface is gone: written by
+	// the owner, read by the watcher, which then looks for itself.
+	fault atomic.Uint32
+}
+
+func newQueue(pool *mbuf.Pool, fillRing int) *queue {
+	return &queue{
+		pool: pool, target: fillRing,
+		rxPosted: mbuf.NewFrameSet(pool), txPosted: mbuf.NewFrameSet(pool), quarantine: mbuf.NewFrameSet(pool),
+	}
+}
+
+// Bind implements pmd.Queue.
+func (q *queue) Bind(b pmd.Binding) {
+	q.cache = b.Local.Add(q.pool)
+	q.meta = q.pool.Meta(b.Port)
+	q.fillUp()
+}
+
+// Unbind implements pmd.Queue.
+func (q *queue) Unbind() { q.cache = nil }
+
+// Pool implements pmd.Queue.
+func (q *queue) Pool() *mbuf.Pool { return q.pool }
+
+// fillUp posts as many chunks for receiving as there should be.
+func (q *queue) fillUp() {
+	if q.rings == nil || q.cache == nil {
+		return
+	}
+	for q.rxPosted.Len() < q.target {
+		if n, _ := q.rings.Fill.Fill(q.cache, q.target-q.rxPosted.Len(), q.rxPosted); n == 0 {
+			return
+		}
+	}
+}
+
+// RxBurst implements pmd.Queue.
+func (q *queue) RxBurst(dst []mbuf.Frame) int {
+	r := q.rings
+	if r == nil {
+		return 0
+	}
+	n, foreign := r.Rx.Receive(dst, q.meta, q.rxPosted)
+	if n > 0 {
+		bytes := uint64(0)
+		for i := range dst[:n] {
+			bytes += uint64(dst[i].Len)
+		}
+		q.c.RxPackets += uint64(n)
+		q.c.RxBytes += bytes
+	}
+	q.rxForeign += uint64(foreign)
+	if want := q.target - q.rxPosted.Len(); want >= fillBatch {
+		r.Fill.Fill(q.cache, want, q.rxPosted)
+	}
+	if q.zeroCopy && r.Fill.NeedWakeup() {
+		q.sock.KickRx()
+		q.c.Wakeups++
+	}
+	return n
+}
+
+// TxBurst implements pmd.Queue.
+func (q *queue) TxBurst(src []mbuf.Frame) int {
+	r := q.rings
+	if r == nil {
+		return 0
+	}
+	done := 0
+	for done < len(src) {
+		n, why := r.Tx.Post(src[done:], q.txPosted)
+		done += n
+		switch why {
+		case xsk.Accepted:
+			return done
+		case xsk.Full:
+			return done
+		case xsk.BadLength:
+			// The frame is ours to free: it is a good chunk with bad content.
+			q.cache.PutFrames(src[done : done+1])
+			fallthrough
+		default:
+			// A frame outside the pool, or one that is posted already, is
+			// nobody's to free twice: it is counted and forgotten.
+			q.c.Drops[pmd.ReasonTxInvalid]++
+			done++
+		}
+	}
+	return done
+}
+
+// Flush implements pmd.Queue.
+func (q *queue) Flush() {
+	if r := q.rings; r != nil && r.Tx.NeedWakeup() {
+		q.kick()
+	}
+}
+
+// kick makes the kernel send, and notes what it said.
+func (q *queue) kick() {
+	res := q.sock.KickTx()
+	q.c.Wakeups += uint64(res.Calls)
+	q.dropsDue += uint64(res.Dropped)
+	q.bytesDue += res.DroppedBytes
+	q.pause = 0
+	if res.Errno != 0 {
+		q.pause = retryTurns
+		if res.Errno == syscall.ENXIO {
+			q.fault.Store(uint32(res.Errno)) // pairs with Swap in watch
+		}
+	}
+}
+
+// Reclaim implements pmd.Queue. It also kicks again if the kernel left frames in
+// the transmit ring, as it does when the completion ring was full.
+func (q *queue) Reclaim() int {
+	r := q.rings
+	if r == nil || q.txPosted.Len() == 0 {
+		return 0
+	}
+	n, bytes, foreign := r.Comp.Complete(q.cache, q.txPosted)
+	q.compForeign += uint64(foreign)
+	if n > 0 {
+		q.completed(uint64(n), bytes)
+	}
+	if q.pause > 0 {
+		q.pause--
+		return n
+	}
+	if q.txPosted.Len() > 0 && r.Tx.Pending() > 0 && r.Tx.NeedWakeup() {
+		q.kick()
+		if q.pause == 0 && n == 0 {
+			q.pause = retryTurns / 16 // nothing moves; do not burn calls
+		}
+	}
+	return n
+}
+
+// completed counts frames that came out of the completion ring: sent, but for
+// those that the kernel had said it dropped.
+func (q *queue) completed(n, bytes uint64) {
+	d := min(q.dropsDue, n)
+	b := min(q.bytesDue, bytes)
+	q.dropsDue -= d
+	q.bytesDue -= b
+	q.c.Drops[pmd.ReasonTxKernel] += d
+	q.c.TxPackets += n - d
+	q.c.TxBytes += bytes - b
+}
+
+// Counters implements pmd.Queue.
+func (q *queue) Counters() pmd.QueueCounters {
+	c := q.c
+	c.InFlight = uint64(q.txPosted.Len())
+	return c
+}
+
+// Missed implements pmd.Missed: the six counters of struct xdp_statistics
+// (include/uapi/linux/if_xdp.h), and ours of addresses the kernel returned that
+// were never posted.
+func (q *queue) Missed() map[string]uint64 {
+	if q.sock != nil {
+		if s, err := q.sock.Statistics(); err == nil {
+			q.lastMissed = s
+		}
+	}
+	g, l := &q.goneMissed, &q.lastMissed
+	return map[string]uint64{
+		"rx_dropped":               g.RxDropped + l.RxDropped,
+		"rx_invalid_descs":         g.RxInvalidDescs + l.RxInvalidDescs,
+		"tx_invalid_descs":         g.TxInvalidDescs + l.TxInvalidDescs,
+		"rx_ring_full":             g.RxRingFull + l.RxRingFull,
+		"rx_fill_ring_empty_descs": g.RxFillRingEmptyDescs + l.RxFillRingEmptyDescs,
+		"tx_ring_empty_descs":      g.TxRingEmptyDescs + l.TxRingEmptyDescs,
+		"rx_foreign":               q.rxForeign,
+		"completion_foreign":       q.compForeign,
+	}
+}
+
+// Walk implements pmd.Queue.
+func (q *queue) Walk(l *mbuf.Ledger) {
+	l.Set(mbuf.OwnerKernelRx, q.rxPosted)
+	l.Set(mbuf.OwnerKernelTx, q.txPosted)
+	l.Set(mbuf.OwnerQuarantine, q.quarantine)
+}
+
+// attach gives the queue a socket. Called inside Host.Exclusive.
+func (q *queue) attach(s *xsk.Socket, zeroCopy bool) {
+	q.sock, q.rings, q.zeroCopy = s, &s.Rings, zeroCopy
+	q.pause = 0
+	q.fault.Store(0)
+	q.fillUp()
+}
+
+// detach takes the socket away; its frames wait in quarantine. Called inside
+// Host.Exclusive. Completions that are there already still count as sent.
+func (q *queue) detach() *xsk.Socket {
+	s := q.sock
+	if s == nil {
+		return nil
+	}
+	if q.cache != nil {
+		n, bytes, _ := q.rings.Comp.Complete(q.cache, q.txPosted)
+		q.completed(uint64(n), bytes)
+	}
+	q.Missed()
+	addStatistics(&q.goneMissed, q.lastMissed)
+	q.lastMissed = xsk.Statistics{}
+	q.sock, q.rings = nil, nil
+	q.c.Drops[pmd.ReasonTxLost] += uint64(q.txPosted.Len())
+	q.dropsDue, q.bytesDue = 0, 0
+	q.quarantine.Merge(q.rxPosted)
+	q.quarantine.Merge(q.txPosted)
+	return s
+}
+
+// release ends the quarantine. Called inside Host.Exclusive.
+func (q *queue) release() { q.pool.Return(q.quarantine) }
+
+// addStatistics adds the counters of one socket to those of its predecessors.
+func addStatistics(sum *xsk.Statistics, s xsk.Statistics) {
+	sum.RxDropped += s.RxDropped
+	sum.RxInvalidDescs += s.RxInvalidDescs
+	sum.TxInvalidDescs += s.TxInvalidDescs
+	sum.RxRingFull += s.RxRingFull
+	sum.RxFillRingEmptyDescs += s.RxFillRingEmptyDescs
+	sum.TxRingEmptyDescs += s.TxRingEmptyDescs
+}

@@ -1,0 +1,181 @@
+package afxdp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/vishvananda/netlink"
+)
+
+// watchTick is how often a port looks at its interface although nothing was
+// reported: netlink may lose messages, and a namespace goes without one.
+const watchTick = 500 * time.Millisecond
+
+// watcher receives the kernel's word that some interface changed.
+type watcher struct {
+	updates chan netlink.LinkUpdate
+	done    chan struct{}
+}
+
+// newWatcher subscribes in the calling thread's namespace.
+func newWatcher() (*watcher, error) {
+	w := &watcher{updates: make(chan netlink.LinkUpdate, 64), done: make(chan struct{})}
+	err := netlink.LinkSubscribeWithOptions(w.updates, w.done, netlink.LinkSubscribeOptions{
+		// An error ends the subscription; the tick goes on.
+		ErrorCallback: func(error) {},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return w, nil
+}
+
+func (w *watcher) close() {
+	close(w.done)
+	// The sender may be waiting for us to take one more.
+	go func() {
+		for range w.updates { //nolint:revive // empties the channel until it is closed
+		}
+	}()
+}
+
+// watch follows the interface until the device is closed.
+func (d *Device) watch(w *watcher) {
+	defer func() {
+		if w != nil {
+			w.close()
+		}
+	}()
+	tick := time.NewTicker(watchTick)
+	defer tick.Stop()
+	for {
+		var updates chan netlink.LinkUpdate
+		if w != nil {
+			updates = w.updates
+		}
+		select {
+		case <-d.stop:
+			return
+		case _, ok := <-updates:
+			if !ok {
+				w = nil
+				continue
+			}
+		case <-tick.C:
+		}
+		// A burst of messages needs one look.
+		for w != nil && len(w.updates) > 0 {
+			<-w.updates
+		}
+		w = d.look(w)
+	}
+}
+
+// look compares the port with the interface and acts on what changed. It returns
+// the watcher to go on with: another one if the namespace has changed.
+func (d *Device) look(w *watcher) *watcher {
+	was := d.Info()
+	connected := d.conn != nil
+	if connected && d.ns.path != "" && d.ns.id() != d.nsID {
+		d.lose(fmt.Sprintf("network namespace %s was removed; waiting for it", d.ns.path))
+		if w != nil {
+			w.close() // its socket would keep the namespace alive
+			w = nil
+		}
+	}
+	if d.conn != nil {
+		d.inspect()
+	}
+	if d.conn == nil {
+		w = d.reconnect(w)
+	}
+	now := d.Info()
+	if now.Up != was.Up || now.Detail != was.Detail || now.Mode != was.Mode || now.MTU != was.MTU ||
+		now.MAC.String() != was.MAC.String() {
+		d.env.Host.Notify(d, change(was.Up, now.Up, connected, now.Detail))
+	}
+	return w
+}
+
+// change words what happened to a port.
+func change(was, now, connected bool, detail string) string {
+	switch {
+	case now && !connected:
+		return "the interface is back"
+	case now && !was:
+		return "up"
+	case detail != "":
+		return detail
+	}
+	return "changed"
+}
+
+// inspect reads the state of a connected interface.
+func (d *Device) inspect() {
+	c := d.conn
+	var l netlink.Link
+	err := d.ns.do(func() (err error) {
+		l, err = netlink.LinkByIndex(c.ifindex)
+		return err
+	})
+	switch {
+	case errors.As(err, &netlink.LinkNotFoundError{}):
+		d.lose("the interface is gone; waiting for " + d.cfg.Interface + " to come back")
+	case err != nil:
+		// Cannot tell; the next tick asks again.
+	case d.q.fault.Swap(0) != 0: // pairs with Store in kick
+		// The kernel says the queue is not bound any more though an interface
+		// of this index is there: take it anew.
+		d.lose("the kernel unbound the queue; taking it again")
+	default:
+		d.mu.Lock()
+		d.info.MTU = l.Attrs().MTU
+		d.info.MAC = l.Attrs().HardwareAddr
+		d.info.Up, d.info.Detail = linkState(l, c)
+		d.mu.Unlock()
+	}
+}
+
+// lose gives up an interface that went away.
+func (d *Device) lose(why string) {
+	d.setState(false, why)
+	if err := d.disconnect(); err != nil {
+		d.setState(false, why+": "+err.Error())
+	}
+}
+
+// reconnect tries to take an interface of the same name.
+func (d *Device) reconnect(w *watcher) *watcher {
+	var conn *connection
+	err := d.ns.do(func() (err error) {
+		if _, err := netlink.LinkByName(d.cfg.Interface); err != nil {
+			return nil // not there yet; Detail has said so
+		}
+		if w == nil {
+			// Without one the tick does; it is only slower.
+			w, _ = newWatcher()
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), bindTime)
+		defer cancel()
+		conn, err = d.connect(ctx, d.q.pool)
+		return err
+	})
+	if err != nil {
+		if d.ns.path == "" || d.ns.id() != "" {
+			d.setState(false, err.Error())
+		}
+		return w
+	}
+	if conn == nil {
+		return w
+	}
+	d.nsID = d.ns.id()
+	d.conn = conn
+	d.mu.Lock()
+	d.info = conn.info
+	d.mu.Unlock()
+	d.env.Host.Exclusive(d.q, func() { d.q.attach(conn.sock, conn.zc) })
+	return w
+}

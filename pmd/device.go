@@ -1,0 +1,143 @@
+package pmd
+
+import (
+	"net"
+
+	"example.org/pmd/pmd/mbuf"
+)
+
+// MaxBurst is the largest burst a queue is asked to handle at once, in frames.
+// Longer slices are allowed; a queue need not use more than this of them.
+const MaxBurst = 256
+
+// Queue is one receive and transmit queue pair of a device. It belongs to one
+// goroutine at a time; the calls are not safe for any other. None of them
+// blocks, and none allocates.
+type Queue interface {
+	// Bind gives the queue to the calling goroutine: b.Local is where frames
+	// are taken from and completed ones go. It is called before any other
+	// method. Unbind undoes it.
+	Bind(b Binding)
+	// Unbind takes the queue from its owner. Frames the queue has posted stay
+	// posted.
+	Unbind()
+	// Pool returns the pool whose frames the queue receives and sends.
+	Pool() *mbuf.Pool
+	// RxBurst stores up to len(dst) received frames in dst and returns how
+	// many. 0 means none is there now.
+	RxBurst(dst []mbuf.Frame) int
+	// TxBurst takes src[:n] for sending and returns n. The tail src[n:] stays
+	// the caller's; n < len(src) means the queue is full. A frame that cannot be
+	// sent at all (empty, too long) is taken, dropped and counted.
+	TxBurst(src []mbuf.Frame) int
+	// Flush makes what TxBurst took leave, as far as the device can take it now.
+	Flush()
+	// Reclaim returns frames whose transmission is complete to the owner's
+	// cache and returns how many.
+	Reclaim() int
+	// Counters returns the queue's totals since it was opened.
+	Counters() QueueCounters
+	// Walk enters every frame the queue has posted into the account of its
+	// pool.
+	Walk(l *mbuf.Ledger)
+}
+
+// Binding is what a queue gets to know of its owner.
+type Binding struct {
+	// Local is the owner's side of the pools; the queue's pool is known to it.
+	Local *mbuf.Local
+	// Port is the number received frames carry in their Meta.
+	Port uint16
+}
+
+// QueueCounters are totals of one queue. A frame counts as sent when its
+// transmission is complete, so received = sent + dropped + in hand holds at
+// every moment, with InFlight part of what is in hand.
+type QueueCounters struct {
+	// RxPackets and RxBytes count frames that RxBurst returned.
+	RxPackets, RxBytes uint64
+	// TxPackets and TxBytes count frames that left.
+	TxPackets, TxBytes uint64
+	// InFlight is the number of frames TxBurst took that have neither left
+	// nor been dropped.
+	InFlight uint64
+	// Drops counts frames this queue dropped, by reason. Only the first
+	// reasons, those a driver may use, are counted here.
+	Drops [DriverReasons]uint64
+	// Wakeups counts system calls made to make the kernel send or receive.
+	Wakeups uint64
+}
+
+// Device is an open port.
+type Device interface {
+	// Info describes the device as it is now.
+	Info() Info
+	// Queues returns the device's queues; the slice does not change.
+	Queues() []Queue
+	// Close gives up the device. No goroutine may own its queues any more.
+	// Frames the queues had posted return to the pool, at once or when the
+	// hardware has let go of them. Closing twice is harmless.
+	Close() error
+}
+
+// Info describes a device.
+type Info struct {
+	// Name is the port's name: the interface, or what name= said.
+	Name string
+	// Driver is the kind of driver: "afxdp", "null", …
+	Driver string
+	// Mode is what the driver obtained: "zerocopy", "copy", "generic"; empty
+	// for drivers that have no modes.
+	Mode string
+	// MAC is the port's Ethernet address. All drivers have one; those without
+	// hardware make up a locally administered address.
+	MAC net.HardwareAddr
+	// MTU is the largest packet without its Ethernet header, in bytes.
+	MTU int
+	// NUMANode is the node the device is near to, -1 if unknown.
+	NUMANode int
+	// Up reports whether the port can carry traffic now.
+	Up bool
+	// Detail tells why the port is not up, or is empty.
+	Detail string
+	// Obtained lists settings as obtained, for people: ring sizes, pages, ….
+	Obtained map[string]string
+}
+
+// Missed is implemented by queues that know of frames lost before RxBurst could
+// return them, such as a full receive ring. The calls have the rules of Queue.
+type Missed interface {
+	// Missed returns totals by the device's own names. It may make a system
+	// call; it is not for every burst. The map is the caller's.
+	Missed() map[string]uint64
+}
+
+// Host is what a device may ask of the program that polls it.
+type Host interface {
+	// Exclusive runs fn while nobody uses q: on its owner between two bursts,
+	// or on the caller's goroutine if it has none. It returns when fn has. A
+	// device uses it to exchange what a queue works on.
+	Exclusive(q Queue, fn func())
+	// Notify reports that Info of d has changed, with words for a person. It
+	// may be called from any goroutine and does not block for long.
+	Notify(d Device, what string)
+}
+
+// Env is what a driver needs of the program to open a device.
+type Env struct {
+	// Pool returns the pool for ports of this class, making it if need be.
+	Pool func(class Class) (*mbuf.Pool, error)
+	// Host is never nil.
+	Host Host
+}
+
+// Class tells which ports can share a pool: those of one NUMA node that the
+// kernel serves in one mode, since a socket that shares a UMEM inherits its mode.
+type Class struct {
+	// NUMANode is -1 if it does not matter.
+	NUMANode int
+	// ZeroCopy is set for ports bound in zero-copy mode.
+	ZeroCopy bool
+	// FrameSize is the chunk size in bytes; 0 takes the program's default.
+	FrameSize int
+}

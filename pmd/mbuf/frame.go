@@ -1,0 +1,64 @@
+package mbuf
+
+// Frame is a handle for packet bytes in a pool's memory. It has the layout of
+// the kernel's struct xdp_desc (include/uapi/linux/if_xdp.h), so a receive burst
+// is a copy of ring entries. It is a value: whoever holds it last owns the bytes.
+type Frame struct {
+	// Addr is the offset of the packet's first byte from the start of its
+	// pool's memory, in bytes.
+	Addr uint64
+	// Len is the number of packet bytes at Addr.
+	Len uint32
+	// Meta says which pool the frame is from and where it came in.
+	Meta Meta
+}
+
+// Meta is the 32 bits of a frame that are ours: bits 0–7 flags, 8–23 input
+// port, 24–31 pool.
+type Meta uint32
+
+// Flag bits of Meta. The kernel's own option bits keep their places, so that a
+// received descriptor's options can be carried over.
+const (
+	// FlagMore marks a frame whose packet continues in the next frame of the
+	// burst (XDP_PKT_CONTD, include/uapi/linux/if_xdp.h).
+	FlagMore Meta = 1 << 0
+)
+
+const (
+	portShift = 8
+	poolShift = 24
+)
+
+// MaxPorts is the number of input ports Meta can tell apart.
+const MaxPorts = 1 << (poolShift - portShift)
+
+// MaxPools is the number of pools that a Space can hold and Meta can tell apart.
+const MaxPools = 256
+
+// MakeMeta returns the Meta of a frame of the pool with this id that came in on
+// this port, with no flag set.
+func MakeMeta(pool uint8, port uint16) Meta {
+	return Meta(pool)<<poolShift | Meta(port)<<portShift
+}
+
+// Pool returns the id of the pool the frame is from.
+func (m Meta) Pool() uint8 { return uint8(m >> poolShift) }
+
+// Port returns the number of the port the frame came in on.
+func (m Meta) Port() uint16 { return uint16(m >> portShift) }
+
+// WithPort returns m with another input port.
+func (m Meta) WithPort(port uint16) Meta {
+	const mask = Meta(MaxPorts-1) << portShift
+	return m&^mask | Meta(port)<<portShift
+}
+
+// Mem is a pool's memory as the packet path sees it.
+type Mem []byte
+
+// Bytes returns the packet bytes of f. It panics if f does not lie inside the
+// memory, which no driver's receive path lets happen.
+func (m Mem) Bytes(f Frame) []byte {
+	return m[f.Addr : f.Addr+uint64(f.Len)]
+}

@@ -1,0 +1,278 @@
+package pmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+)
+
+// Spec names a device to open: what stands after --port.
+type Spec struct {
+	// Driver is the kind of driver; "afxdp" when the spec begins with the name
+	// of an interface.
+	Driver string
+	// Name is the port's name: name= if given, else the interface, else empty.
+	Name string
+	// Interface is the network interface, empty for drivers without one.
+	Interface string
+	// Options holds every other key=value.
+	Options map[string]string
+}
+
+// DefaultDriver serves a spec that names no driver.
+const DefaultDriver = "afxdp"
+
+// Limits of a spec, so that a mistake is told as one.
+const (
+	maxSpecLen = 4096
+	maxNameLen = 64
+)
+
+// ErrSpec is wrapped by every error about the form of a spec or the value of an
+// option: the user's words are at fault, not the machine.
+var ErrSpec = errors.New("bad port")
+
+// specError is an ErrSpec with its own words.
+func specError(format string, args ...any) error {
+	return fmt.Errorf("%w: "+format, append([]any{ErrSpec}, args...)...)
+}
+
+// ParseSpec reads "IFNAME[,key=value…]" or "DRIVER:[key=value,…]". A value may
+// not hold a comma. Errors wrap ErrSpec and quote what they mean.
+func ParseSpec(s string) (Spec, error) {
+	spec := Spec{Driver: DefaultDriver, Options: map[string]string{}}
+	if len(s) > maxSpecLen {
+		return Spec{}, specError("%q…: longer than %d bytes", s[:32], maxSpecLen)
+	}
+	head, rest, _ := strings.Cut(s, ",")
+	if driver, first, ok := strings.Cut(head, ":"); ok && !strings.Contains(driver, "=") {
+		spec.Driver = driver
+		if driver == "" {
+			return Spec{}, specError("%q: no driver before the colon", s)
+		}
+		rest = s[len(driver)+1:]
+		if !strings.Contains(first, "=") && first != "" && driver == DefaultDriver {
+			// afxdp:eth1,mode=copy is the long form of eth1,mode=copy.
+			spec.Interface = first
+			_, rest, _ = strings.Cut(rest, ",")
+		}
+	} else {
+		spec.Interface = head
+		if head == "" || strings.Contains(head, "=") {
+			return Spec{}, specError("%q: begin with an interface, or with a driver and a colon (eth1,mode=copy or null:size=64)", s)
+		}
+	}
+	if rest != "" {
+		for _, item := range strings.Split(rest, ",") {
+			key, value, ok := strings.Cut(item, "=")
+			if !ok || key == "" {
+				return Spec{}, specError("%q: %q is not key=value", s, item)
+			}
+			if _, dup := spec.Options[key]; dup {
+				return Spec{}, specError("%q: %s is given twice", s, key)
+			}
+			spec.Options[key] = value
+		}
+	}
+	spec.Name = spec.Interface
+	if name, ok := spec.Options["name"]; ok {
+		spec.Name = name
+		delete(spec.Options, "name")
+		if name == "" {
+			return Spec{}, specError("%q: name is empty", s)
+		}
+	}
+	if err := checkName(spec.Name); err != nil {
+		return Spec{}, err
+	}
+	return spec, checkName(spec.Interface)
+}
+
+// checkName refuses what would be unreadable in a table or ambiguous in a path.
+func checkName(name string) error {
+	if len(name) > maxNameLen {
+		return specError("name %q…: longer than %d bytes", name[:16], maxNameLen)
+	}
+	for _, r := range name {
+		if r <= ' ' || r > '~' || r == '/' || r == '"' {
+			return specError("name %q: has %q", name, r)
+		}
+	}
+	return nil
+}
+
+// String returns the spec in the form ParseSpec reads, options in order.
+func (s Spec) String() string {
+	var b strings.Builder
+	sep := ""
+	if s.Interface != "" {
+		if s.Driver != DefaultDriver || strings.Contains(s.Interface, ":") {
+			b.WriteString(s.Driver + ":")
+		}
+		b.WriteString(s.Interface)
+		sep = ","
+	} else {
+		b.WriteString(s.Driver + ":")
+	}
+	if s.Name != "" && s.Name != s.Interface {
+		b.WriteString(sep + "name=" + s.Name)
+		sep = ","
+	}
+	keys := make([]string, 0, len(s.Options))
+	for k := range s.Options {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	for _, k := range keys {
+		b.WriteString(sep + k + "=" + s.Options[k])
+		sep = ","
+	}
+	return b.String()
+}
+
+// Reader takes a driver's options out of a spec one by one and remembers the
+// first mistake, so that a driver reads them in a row and asks once.
+type Reader struct {
+	spec  Spec
+	known []string
+	err   error
+}
+
+// Read returns a Reader of the spec's options.
+func (s Spec) Read() *Reader { return &Reader{spec: s, known: []string{"name"}} }
+
+// fail remembers the first mistake.
+func (r *Reader) fail(key, value, want string) {
+	if r.err == nil {
+		r.err = specError("%s: %s=%s: use %s", r.spec, key, value, want)
+	}
+}
+
+// take returns the value of key, and whether the spec has it.
+func (r *Reader) take(key string) (string, bool) {
+	r.known = append(r.known, key)
+	v, ok := r.spec.Options[key]
+	return v, ok
+}
+
+// String returns the option's value, or def.
+func (r *Reader) String(key, def string) string {
+	if v, ok := r.take(key); ok {
+		return v
+	}
+	return def
+}
+
+// OneOf returns the option's value, which must be among choices, or the first of
+// them.
+func (r *Reader) OneOf(key string, choices ...string) string {
+	v, ok := r.take(key)
+	if !ok {
+		return choices[0]
+	}
+	if !slices.Contains(choices, v) {
+		r.fail(key, v, strings.Join(choices, ", "))
+	}
+	return v
+}
+
+// Int returns the option's value, a decimal from lo to hi, or def.
+func (r *Reader) Int(key string, def, lo, hi int) int {
+	v, ok := r.take(key)
+	if !ok {
+		return def
+	}
+	n, err := strconv.Atoi(v)
+	if err != nil || n < lo || n > hi {
+		r.fail(key, v, fmt.Sprintf("a number from %d to %d", lo, hi))
+		return def
+	}
+	return n
+}
+
+// PowerOfTwo is Int for a number that must be a power of two.
+func (r *Reader) PowerOfTwo(key string, def, lo, hi int) int {
+	n := r.Int(key, def, lo, hi)
+	if n&(n-1) != 0 {
+		r.fail(key, strconv.Itoa(n), fmt.Sprintf("a power of two from %d to %d", lo, hi))
+		return def
+	}
+	return n
+}
+
+// Bool returns the option's value (on/off, true/false, 1/0), or def.
+func (r *Reader) Bool(key string, def bool) bool {
+	v, ok := r.take(key)
+	if !ok {
+		return def
+	}
+	switch v {
+	case "on", "true", "1", "yes":
+		return true
+	case "off", "false", "0", "no":
+		return false
+	}
+	r.fail(key, v, "on or off")
+	return def
+}
+
+// Done returns the first mistake: a bad value, or an option nobody took.
+func (r *Reader) Done() error {
+	if r.err != nil {
+		return r.err
+	}
+	for key := range r.spec.Options {
+		if !slices.Contains(r.known, key) {
+			sort.Strings(r.known)
+			return specError("%s: driver %s has no option %q; it has %s", r.spec, r.spec.Driver, key, strings.Join(r.known, ", "))
+		}
+	}
+	return nil
+}
+
+// Driver opens devices of one kind.
+type Driver interface {
+	// Kind is the name that specs use.
+	Kind() string
+	// Open opens the device that spec names. A mistake in the spec is an
+	// ErrSpec; anything else is the machine's answer.
+	Open(ctx context.Context, spec Spec, env Env) (Device, error)
+}
+
+// Registry is the set of drivers that a program offers.
+type Registry struct {
+	drivers map[string]Driver
+}
+
+// NewRegistry returns a registry of these drivers. A kind given twice keeps the
+// last, so that a program can replace one.
+func NewRegistry(drivers ...Driver) *Registry {
+	r := &Registry{drivers: map[string]Driver{}}
+	for _, d := range drivers {
+		r.drivers[d.Kind()] = d
+	}
+	return r
+}
+
+// Kinds returns the kinds of driver in order.
+func (r *Registry) Kinds() []string {
+	kinds := make([]string, 0, len(r.drivers))
+	for k := range r.drivers {
+		kinds = append(kinds, k)
+	}
+	sort.Strings(kinds)
+	return kinds
+}
+
+// Open opens the device that spec names, with the driver it names.
+func (r *Registry) Open(ctx context.Context, spec Spec, env Env) (Device, error) {
+	d, ok := r.drivers[spec.Driver]
+	if !ok {
+		return nil, specError("%s: no driver %q; there are %s", spec, spec.Driver, strings.Join(r.Kinds(), ", "))
+	}
+	return d.Open(ctx, spec, env)
+}

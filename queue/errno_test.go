@@ -1,0 +1,9 @@
+package queue
+
+import "syscall"
+
+const (
+	einval  = syscall.EINVAL
+	enomem  = syscall.ENOMEM
+	enobufs = syscall.ENOBUFS
+)
