@@ -2,7 +2,11 @@
 
 package cpu
 
-import "golang.org/x/sys/unix"
+import (
+	"math/bits"
+
+	"golang.org/x/sys/unix"
+)
 
 // threadAffinity returns the affinity mask of a thread, 0 being the calling one. The kernel
 // reports the part of the mask that is active, so offline CPUs never show.
@@ -13,8 +17,9 @@ func threadAffinity(tid int) (Set, error) {
 		return Set{}, err
 	}
 	var words []uint64
-	for id := range MaxCPUs {
-		if mask.IsSet(id) {
+	for i, w := range mask { // words of the kernel's unsigned long
+		for ; w != 0; w &= w - 1 {
+			id := i*bits.UintSize + bits.TrailingZeros64(uint64(w))
 			words = setRange(words, id, id)
 		}
 	}

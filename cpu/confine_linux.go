@@ -9,13 +9,18 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// maxWalks bounds the walks over the list of threads. Every walk but the last found a thread
-// that the one before had not; a process that still makes some after so many walks is broken.
-const maxWalks = 64
+// maxWalks bounds the walks over the list of threads, which otherwise end when nothing slips
+// through any more. quietWalks is how many without a find will do when threads keep ending.
+const (
+	maxWalks   = 64
+	quietWalks = 8
+)
 
 // Confine binds every thread of this process to the CPUs in s, except the threads listed:
 // those of goroutines already pinned, by [Pinned.ThreadID]. Threads made later inherit the
@@ -31,6 +36,12 @@ const maxWalks = 64
 // it to the affinity mask of one of its own threads every second or so (since Go 1.25), finds
 // the few CPUs of s, and takes the processors of the poll loops away.
 //
+// Confine and restore stop the world for the time of one signal to each thread, to be sure of
+// threads just being made: call them while nothing is forwarded yet, or no longer. A system
+// call that a thread sleeps in may return EINTR, as for any signal. In a program with cgo that
+// certainty is not to be had, and a pause of some milliseconds stands in for it: a thread made
+// at that very moment may then keep its former mask.
+//
 // Confine before Pin is the better order, since Release restores the mask that Pin found.
 // restore gives each thread that is still alive its former mask, and threads made since all
 // CPUs that threads had before. A thread whose mask is no longer the one Confine gave it has
@@ -44,7 +55,7 @@ func Confine(s Set, except ...int) (restore func() error, err error) {
 		return nil, errors.New("confine threads: the set of CPUs is empty; leave at least one CPU that does not poll")
 	}
 	c := &confinement{want: s, old: map[int]Set{}}
-	if err := eachThread(except, c.take); err != nil {
+	if err := c.take(except); err != nil {
 		return nil, errors.Join(fmt.Errorf("confine threads to %v: %w", s, err), c.restore(except))
 	}
 	return sync.OnceValue(func() error { return c.restore(except) }), nil
@@ -58,39 +69,56 @@ type confinement struct {
 	old  map[int]Set // former masks by thread id
 }
 
-// take confines one thread and notes its former mask.
-func (c *confinement) take(tid int) error {
-	old, err := threadAffinity(tid)
-	if err != nil {
+// take confines the threads and notes their former masks.
+func (c *confinement) take(except []int) error {
+	// Look first, change later: a thread that turns up with the new mask afterwards can
+	// only have inherited it.
+	if _, _, err := walkThreads(except, func(tid int, now Set) (bool, error) {
+		c.note(tid, now)
+		return false, nil
+	}); err != nil {
 		return err
 	}
-	if err := setThreadAffinity(tid, c.want); err != nil {
-		if errors.Is(err, unix.EINVAL) {
-			return fmt.Errorf("%w: none of these CPUs is online and in the cpuset of this process; threads may run on %v", err, old)
+	return eachThread(except, func(tid int, now Set) (bool, error) {
+		if now.Equal(c.got) {
+			return false, nil
 		}
-		return err
+		c.note(tid, now)
+		if err := setThreadAffinity(tid, c.want); err != nil {
+			if errors.Is(err, unix.EINVAL) {
+				err = fmt.Errorf("%w: none of these CPUs is online and in the cpuset of this process; threads may run on %v", err, now)
+			}
+			return false, err
+		}
+		// The kernel drops CPUs that are offline or outside the cpuset. What it kept is
+		// how restore recognises our doing.
+		var err error
+		c.got, err = threadAffinity(tid)
+		return true, err
+	})
+}
+
+// note keeps the former mask of a thread, the first one seen.
+func (c *confinement) note(tid int, mask Set) {
+	if _, known := c.old[tid]; !known {
+		c.old[tid], c.home = mask, c.home.Or(mask)
 	}
-	c.old[tid], c.home = old, c.home.Or(old)
-	// The kernel drops CPUs that are offline or outside the cpuset. What it kept is how
-	// restore recognises our doing.
-	c.got, err = threadAffinity(tid)
-	return err
 }
 
 // restore puts the masks back.
 func (c *confinement) restore(except []int) error {
-	if len(c.old) == 0 {
-		return nil
+	if c.got.IsEmpty() {
+		return nil // no thread was confined
 	}
-	err := eachThread(except, func(tid int) error {
-		now, err := threadAffinity(tid)
-		if err != nil || !now.Equal(c.got) {
-			return err
+	err := eachThread(except, func(tid int, now Set) (bool, error) {
+		if !now.Equal(c.got) {
+			return false, nil
 		}
-		if old, ok := c.old[tid]; ok {
-			return setThreadAffinity(tid, old)
+		mask, known := c.old[tid]
+		if !known {
+			mask = c.home
 		}
-		return setThreadAffinity(tid, c.home)
+		return true, setThreadAffinity(tid, mask)
 	})
 	if err != nil {
 		return fmt.Errorf("restore threads confined to %v: %w", c.want, err)
@@ -98,32 +126,83 @@ func (c *confinement) restore(except []int) error {
 	return nil
 }
 
-// eachThread calls fn once for every thread of this process that is not in except. One walk
-// over the list is not enough: a thread not reached yet can make another that the listing has
-// already passed. So it walks until it has met no new thread. Threads that end meanwhile are
-// skipped.
-func eachThread(except []int, fn func(tid int) error) error {
-	done := map[int]bool{}
+// change looks at a thread and its mask, and reports whether it set another.
+type change func(tid int, now Set) (changed bool, err error)
+
+// eachThread changes the threads of this process that are not in except, each at most once.
+//
+// One walk over the list is not enough, for two reasons.
+//
+// A thread inherits its mask early in clone(2) and is listed late in it, so one whose parent we
+// change meanwhile keeps the old mask and shows up after we passed. Hence: walk, wait for the
+// clones under way, walk again, until a walk finds nothing to change. Every thread made after
+// the wait has a parent that was changed before.
+//
+// And when a thread ends while the list is read, the kernel loses its place and may skip
+// others (fs/proc/base.c, next_tid). So a walk that met a thread that was gone proves nothing
+// and is repeated. In a process whose threads never stop ending, a number of such walks in a
+// row is taken as proof.
+func eachThread(except []int, fn change) error {
+	except = slices.Clone(except)
+	quiet := 0
 	for range maxWalks {
-		tids, err := threadIDs()
+		changed, ended, err := walkThreads(except, fn)
 		if err != nil {
 			return err
 		}
-		fresh := false
-		for _, tid := range tids {
-			if done[tid] || slices.Contains(except, tid) {
-				continue
-			}
-			done[tid], fresh = true, true
-			if err := fn(tid); err != nil && !errors.Is(err, unix.ESRCH) {
-				return fmt.Errorf("thread %d: %w", tid, err)
-			}
+		if len(changed) > 0 {
+			quiet = 0
+			except = append(except, changed...)
+			awaitClones()
+			continue
 		}
-		if !fresh {
+		if quiet++; !ended || quiet == quietWalks {
 			return nil
 		}
 	}
-	return fmt.Errorf("new threads kept appearing during %d walks over /proc/self/task", maxWalks)
+	return fmt.Errorf("threads kept slipping through during %d walks over /proc/self/task", maxWalks)
+}
+
+// awaitClones returns when every thread that was being made has been made, and reports
+// whether that is certain.
+//
+// The runtime offers it as a side effect: AllThreadsSyscall bars new threads, waits for those
+// in the making, and has each execute a system call; getpid is one without effect. It does
+// not know the threads of C code, and refuses where cgo is linked in (as under the race
+// detector). There a pause has to do.
+func awaitClones() (certain bool) {
+	if _, _, errno := syscall.AllThreadsSyscall(syscall.SYS_GETPID, 0, 0, 0); errno == 0 {
+		return true
+	}
+	time.Sleep(5 * time.Millisecond)
+	return false
+}
+
+// walkThreads calls fn for every thread listed that is not in except, and returns those that
+// it changed. Threads that are gone already are skipped; ended tells that there were some.
+func walkThreads(except []int, fn change) (changed []int, ended bool, err error) {
+	tids, err := threadIDs()
+	if err != nil {
+		return nil, false, err
+	}
+	for _, tid := range tids {
+		now, err := threadAffinity(tid) // of exceptions too: any of them may be gone
+		did := false
+		if err == nil && !slices.Contains(except, tid) {
+			did, err = fn(tid, now)
+		}
+		if errors.Is(err, unix.ESRCH) {
+			ended = true
+			continue
+		}
+		if err != nil {
+			return changed, ended, fmt.Errorf("thread %d: %w", tid, err)
+		}
+		if did {
+			changed = append(changed, tid)
+		}
+	}
+	return changed, ended, nil
 }
 
 // threadIDs lists the threads of this process.

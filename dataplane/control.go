@@ -123,17 +123,19 @@ func (d *Dataplane) refresh(n notice) {
 		}
 		was := p.info.Up
 		p.info = p.dev.Info()
-		kind := EventPortChanged
+		// The device may have changed again since it gave notice, so what is
+		// told of up and down is what is so now.
+		kind, text := EventPortChanged, n.what
 		if up := p.info.Up; up != was {
 			for _, w := range d.workers {
 				_ = d.do(context.Background(), w, func(w *Worker) { w.tx[p.id].up = up })
 			}
-			kind = EventPortDown
+			kind, text = EventPortDown, p.info.Detail
 			if up {
-				kind = EventPortUp
+				kind, text = EventPortUp, "the port carries traffic"
 			}
 		}
-		d.emit(Event{Kind: kind, Port: p.info.Name, CPU: Unpinned, Text: n.what})
+		d.emit(Event{Kind: kind, Port: p.info.Name, CPU: Unpinned, Text: text})
 	}
 }
 

@@ -26,7 +26,7 @@ func xdpFeatures(ifindex int) (bits uint64, known bool) {
 		return 0, false
 	}
 	req := nl.NewNetlinkRequest(int(family.ID), 0)
-	req.AddData(&nl.Genlmsg{Command: netdevCmdDevGet, Version: 1})
+	req.AddData(genlHeader{netdevCmdDevGet, 1})
 	index := make([]byte, 4)
 	binary.NativeEndian.PutUint32(index, uint32(ifindex))
 	req.AddData(nl.NewRtAttr(netdevADevIfindex, index))
@@ -50,3 +50,14 @@ func xdpFeatures(ifindex int) (bits uint64, known bool) {
 	}
 	return 0, false
 }
+
+// genlHeader is struct genlmsghdr (include/uapi/linux/genetlink.h): command,
+// version and two reserved bytes, which this family refuses unless they are zero.
+// nl.Genlmsg does not set those.
+type genlHeader [4]byte
+
+// Len implements nl.NetlinkRequestData.
+func (genlHeader) Len() int { return len(genlHeader{}) }
+
+// Serialize implements nl.NetlinkRequestData.
+func (h genlHeader) Serialize() []byte { return h[:] }

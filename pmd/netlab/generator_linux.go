@@ -42,7 +42,8 @@ type Generator struct {
 
 	mu      sync.Mutex
 	current *genRun
-	closed  bool
+	closed  bool // no further run
+	gone    bool // the map is closed, too
 }
 
 // genRun is one run, from start to the end of its thread.
@@ -127,6 +128,11 @@ func (g *Generator) load(cfg GeneratorConfig) (err error) {
 // one is under way.
 func (g *Generator) Frames() (uint64, error) {
 	var s genState
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.gone {
+		return 0, fmt.Errorf("netlab: generator on %s: %w", g.ifname, os.ErrClosed)
+	}
 	if err := g.state.Lookup(uint32(0), &s); err != nil {
 		return 0, fmt.Errorf("netlab: generator on %s: counter: %w", g.ifname, err)
 	}
@@ -190,8 +196,11 @@ func (g *Generator) Close() error {
 	}
 	g.ns.lab.disown(g)
 	if r != nil {
-		r.interrupt()
+		r.interrupt() // the run reads the map at its end
 	}
+	g.mu.Lock()
+	g.gone = true
+	g.mu.Unlock()
 	return g.release()
 }
 
@@ -262,22 +271,25 @@ func (g *Generator) start(cpu int, limit uint64) (*genRun, error) {
 	}
 }
 
-// interrupt makes a run end and waits for it. The signal ends the system call
-// that is under way. One that arrives just before the call is lost, so it is
-// sent until the run has ended. SIGURG is what the Go runtime itself sends to
-// its threads, and ignores when it had not.
+// interrupt makes a run end and waits for it.
 func (r *genRun) interrupt() {
 	r.stop.Store(true) // pairs with the Load in send
 	select {
-	case <-r.started: // tid is set
+	case <-r.started:
+		r.signal(r.done)
 	case <-r.done:
-		return
 	}
+}
+
+// signal ends the system call that is under way. A signal that arrives just
+// before the call is lost, so it is sent until end is closed. SIGURG is what
+// the Go runtime itself sends to its threads, and ignores when it had not.
+func (r *genRun) signal(end <-chan struct{}) {
 	for {
-		// An error means that the thread is gone: done follows.
+		// An error means that the thread is gone: the end follows.
 		_ = unix.Tgkill(os.Getpid(), r.tid, unix.SIGURG)
 		select {
-		case <-r.done:
+		case <-end:
 			return
 		case <-time.After(watchInterval):
 		}
@@ -322,12 +334,16 @@ func (g *Generator) run(r *genRun, cpu int, limit uint64) error {
 
 	r.tid = unix.Gettid()
 	close(r.started)
+	var watch sync.WaitGroup
+	over := make(chan struct{})
 	if g.rate > 0 && limit > 0 {
-		go g.watch(r, made0+limit)
+		watch.Go(func() { g.watch(r, made0+limit, over) })
 	}
 	begin := time.Now()
 	err = g.send(r, live, made0, limit)
 	r.res.Elapsed = time.Since(begin)
+	close(over)
+	watch.Wait()
 
 	// Also after an error: what left is accounted for.
 	made1, err1 := g.Frames()
@@ -364,16 +380,17 @@ func (g *Generator) arm(made, limit uint64) error {
 }
 
 // watch ends a run with a rate once its last frame is made: the program turns
-// idle then and does not come back by itself.
-func (g *Generator) watch(r *genRun, last uint64) {
+// idle then and does not come back by itself. It returns when over is closed.
+func (g *Generator) watch(r *genRun, last uint64, over <-chan struct{}) {
 	for {
 		select {
-		case <-r.done:
+		case <-over:
 			return
 		case <-time.After(watchInterval):
 		}
 		if made, err := g.Frames(); err != nil || made >= last {
-			r.interrupt()
+			r.stop.Store(true) // pairs with the Load in send
+			r.signal(over)
 			return
 		}
 	}
@@ -381,7 +398,7 @@ func (g *Generator) watch(r *genRun, last uint64) {
 
 // send makes frames until the limit or the end.
 func (g *Generator) send(r *genRun, live *liveRun, made0, limit uint64) error {
-	for !r.stop.Load() { // pairs with the Store in interrupt
+	for !r.stop.Load() { // pairs with the Stores in interrupt and watch
 		want := uint64(chunkFrames)
 		if limit > 0 {
 			made, err := g.Frames()

@@ -128,6 +128,9 @@ func (*Attachment) Close() error { return nil }
 // Sink exists on Linux only.
 type Sink struct{ Attachment }
 
+// Close does nothing.
+func (*Sink) Close() error { return nil }
+
 // Count returns an error.
 func (*Sink) Count() (frames, bytes uint64, err error) { return 0, 0, unsupported() }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"sync"
 
 	"github.com/cilium/ebpf"
@@ -108,7 +109,9 @@ func (a *Attachment) Close() error {
 // used from several goroutines.
 type Sink struct {
 	Attachment
-	counters *ebpf.Map
+	// mu keeps Count from a map that Close is closing.
+	mu       sync.Mutex
+	counters *ebpf.Map // nil once closed
 }
 
 // sinkCount is the value of the map of a sink.
@@ -145,6 +148,11 @@ func (n *Namespace) NewSink(ifname string, cfg SinkConfig) (*Sink, error) {
 // are not of the same instant.
 func (s *Sink) Count() (frames, bytes uint64, err error) {
 	var perCPU []sinkCount
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.counters == nil {
+		return 0, 0, fmt.Errorf("netlab: sink: %w", os.ErrClosed)
+	}
 	if err := s.counters.Lookup(uint32(0), &perCPU); err != nil {
 		return 0, 0, fmt.Errorf("netlab: sink counters: %w", err)
 	}
@@ -153,4 +161,13 @@ func (s *Sink) Count() (frames, bytes uint64, err error) {
 		bytes += c.Bytes
 	}
 	return frames, bytes, nil
+}
+
+// Close detaches the program. The counts are gone with it. A second call does
+// nothing.
+func (s *Sink) Close() error {
+	s.mu.Lock()
+	s.counters = nil // Attachment closes the map
+	s.mu.Unlock()
+	return s.Attachment.Close()
 }

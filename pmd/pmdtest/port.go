@@ -13,6 +13,7 @@ import (
 // checks what must be true of every call, and counts for itself.
 type port struct {
 	s     *stand
+	t     reporter
 	q     pmd.Queue
 	lock  *sync.Mutex
 	local *mbuf.Local
@@ -23,6 +24,13 @@ type port struct {
 	txPackets, txBytes uint64
 	// Of these, frames that cannot be sent.
 	txInvalid uint64
+}
+
+// reporter is what a port says failures to: the test, or on a goroutine of its
+// own something that keeps them for the test.
+type reporter interface {
+	require.TestingT
+	Helper()
 }
 
 // bind makes the caller the owner of queue i, whose frames will say port n.
@@ -40,7 +48,7 @@ func (s *stand) newPort(i int, n uint16) *port {
 	require.Less(s.t, i, len(queues))
 	q := queues[i]
 	require.Same(s.t, s.pool, q.Pool(), "the queue must use the pool it was given")
-	p := &port{s: s, q: q, lock: s.host.lock(q), local: mbuf.NewLocal(), meta: s.pool.Meta(n)}
+	p := &port{s: s, t: s.t, q: q, lock: s.host.lock(q), local: mbuf.NewLocal(), meta: s.pool.Meta(n)}
 	p.cache = p.local.Add(s.pool)
 	p.do(func() { q.Bind(pmd.Binding{Local: p.local, Port: n}) })
 	return p
@@ -64,7 +72,7 @@ func (p *port) rx(dst []mbuf.Frame) int {
 	p.lock.Lock()
 	n := p.q.RxBurst(dst)
 	p.lock.Unlock()
-	t := p.s.t
+	t := p.t
 	if n < 0 || n > len(dst) {
 		t.Helper()
 		require.Fail(t, "RxBurst", "returned %d of %d frames", n, len(dst))
@@ -87,7 +95,7 @@ func (p *port) tx(src []mbuf.Frame) int {
 	n := p.q.TxBurst(src)
 	c := p.q.Counters()
 	p.lock.Unlock()
-	t := p.s.t
+	t := p.t
 	if n < 0 || n > len(src) {
 		t.Helper()
 		require.Fail(t, "TxBurst", "took %d of %d frames", n, len(src))
@@ -123,7 +131,7 @@ func (p *port) settle() {
 	defer p.lock.Unlock()
 	p.q.Flush()
 	if n := p.q.Reclaim(); n < 0 {
-		require.Fail(p.s.t, "Reclaim", "returned %d", n)
+		require.Fail(p.t, "Reclaim", "returned %d", n)
 	}
 }
 
@@ -133,13 +141,13 @@ func (p *port) counters() (c pmd.QueueCounters) {
 	return c
 }
 
-// make takes frames from the pool and writes the next test packets into them.
-func (p *port) make(n int) []mbuf.Frame {
-	p.s.t.Helper()
+// packets takes frames from the pool and writes the next test packets into them.
+func (p *port) packets(n int) []mbuf.Frame {
+	p.t.Helper()
 	s := p.s
 	frames := make([]mbuf.Frame, n)
 	got := p.cache.TakeFrames(frames, uint32(s.pool.DataOffset()), minPacket, p.meta)
-	require.Equal(s.t, n, got, "the pool has too few frames: make Harness.Pool larger")
+	require.Equal(p.t, n, got, "the pool has too few frames: make Harness.Pool larger")
 	for i := range frames {
 		frames[i].Len = uint32(sizeOf(s.seq, s.maxFrame()))
 		fill(p.local.Bytes(frames[i]), s.seq, s.mac)

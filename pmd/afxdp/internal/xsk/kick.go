@@ -49,6 +49,7 @@ func (k *kicker) kick(tx *TxRing) (res KickResult) {
 		return res
 	}
 	cons := tx.consumed()
+	tx.sync(cons)
 	pending := tx.own - cons
 	// A kernel that does not publish may have sent a full budget although
 	// nothing moved: it gets as many calls as that would take.
@@ -62,6 +63,13 @@ func (k *kicker) kick(tx *TxRing) (res KickResult) {
 		errno := k.send()
 		res.Calls++
 		now := tx.consumed()
+		if errno == syscall.EBUSY {
+			res.Dropped++
+			res.DroppedBytes += uint64(tx.droppedLen(now))
+			cons = now
+			continue
+		}
+		tx.sync(now)
 		switch errno {
 		case 0:
 			if now == cons {
@@ -75,9 +83,6 @@ func (k *kicker) kick(tx *TxRing) (res KickResult) {
 					return res
 				}
 			}
-		case syscall.EBUSY:
-			res.Dropped++
-			res.DroppedBytes += uint64(tx.droppedLen(now))
 		case syscall.EINTR:
 			// Go's preemption signal lands on polling threads too.
 		case syscall.ENOBUFS, syscall.ENOMEM:

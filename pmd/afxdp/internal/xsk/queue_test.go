@@ -1,8 +1,6 @@
 package xsk
 
 import (
-	"testing"
-
 	"example.org/pmd/pmd/mbuf"
 
 	"github.com/stretchr/testify/require"
@@ -18,8 +16,14 @@ type testQueue struct {
 	rxPosted, txPosted *mbuf.FrameSet
 }
 
+// testingT is what tests, benchmarks and properties have in common.
+type testingT interface {
+	require.TestingT
+	Helper()
+}
+
 // newTestQueue returns a simulated queue over a pool of its own.
-func newTestQueue(t testing.TB, frames int, cfg SimConfig) *testQueue {
+func newTestQueue(t testingT, frames int, cfg SimConfig) *testQueue {
 	t.Helper()
 	// Tests do not bring every frame home, so the pool cannot be released.
 	pool, err := mbuf.NewSpace().NewPool(mbuf.Config{Frames: frames, HugePages: mbuf.HugeOff})

@@ -99,9 +99,16 @@ func (r *TxRing) consumed() uint32 {
 	return r.peer
 }
 
+// sync notes an index that the kernel has published.
+func (r *TxRing) sync(now uint32) {
+	if int32(now-r.taken) > 0 {
+		r.taken = now
+	}
+}
+
 // droppedLen returns the length of the frame that the kernel has just dropped,
 // where now is the index it publishes. If frames left in the same call now is
-// new and the dropped one is the last before it; if not, nothing was published,
+// news and the dropped one is the last before it; if not, nothing was published,
 // and it is the one after those known to be taken (__xsk_generic_xmit, out:).
 func (r *TxRing) droppedLen(now uint32) uint32 {
 	if int32(now-r.taken) > 0 {

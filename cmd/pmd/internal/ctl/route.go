@@ -1,0 +1,162 @@
+package ctl
+
+import (
+	"context"
+	"net/http"
+
+	"example.org/pmd/cmd/pmd/internal/engine"
+	"example.org/pmd/cmd/pmd/internal/usage"
+	"example.org/pmd/cmd/pmd/internal/version"
+)
+
+// Target is what requests act on; *engine.Engine is one.
+type Target interface {
+	Stats(ctx context.Context) (*engine.Stats, error)
+	Clear(ctx context.Context) (*engine.Stats, error)
+	Interfaces(ctx context.Context) ([]engine.Interface, error)
+	Interface(ctx context.Context, ref string) (engine.Interface, error)
+	Forwarding() engine.Forwarding
+	SetMode(ctx context.Context, mode string) error
+	// Stop asks for an end and returns at once.
+	Stop()
+}
+
+// Route is one request that the socket understands.
+type Route struct {
+	// Method is the HTTP method, Path the pattern; {name} stands for one
+	// segment.
+	Method string `json:"method"`
+	Path   string `json:"path"`
+	// What says in a few words what it does.
+	What string `json:"what"`
+	// Body is the form of the body, empty if there is none.
+	Body string `json:"body,omitempty"`
+	// Answer says what comes back with status 200 or 202.
+	Answer string `json:"answer"`
+
+	serve func(s *Server, r *request) (status int, answer any, err error)
+}
+
+// request is a request whose body was read.
+type request struct {
+	*http.Request
+	body []byte
+}
+
+// Index is the answer to GET /v1.
+type Index struct {
+	Version version.Info `json:"version"`
+	Routes  []Route      `json:"routes"`
+}
+
+// Interfaces is the answer to GET /v1/interfaces.
+type Interfaces struct {
+	Interfaces []engine.Interface `json:"interfaces"`
+}
+
+// Mode is the body of PUT /v1/forward.
+type Mode struct {
+	Mode string `json:"mode"`
+}
+
+// Stopping is the answer to POST /v1/stop.
+type Stopping struct {
+	Stopping bool `json:"stopping"`
+}
+
+// Routes returns the table of requests, in the order the index shows them.
+func Routes() []Route {
+	return []Route{
+		{
+			Method: http.MethodGet, Path: "/v1", What: "list these requests",
+			Answer: `{"version":{…},"routes":[{"method","path","what","body","answer"}]}`,
+			serve:  (*Server).index,
+		},
+		{
+			Method: http.MethodGet, Path: "/v1/version", What: "tell which build is running",
+			Answer: `{"version","revision","time","modified","go","os","arch"}`,
+			serve: func(*Server, *request) (int, any, error) {
+				return http.StatusOK, version.Get(), nil
+			},
+		},
+		{
+			Method: http.MethodGet, Path: "/v1/stats", What: "totals, rates and accounts",
+			Answer: `{"time","uptime","forward","ports":[…],"cores":[…],"pools":[…]}`,
+			serve: func(s *Server, r *request) (int, any, error) {
+				st, err := s.target.Stats(r.Context())
+				return http.StatusOK, st, err
+			},
+		},
+		{
+			Method: http.MethodPost, Path: "/v1/stats/clear", What: "return the totals and count from zero again",
+			Answer: "as GET /v1/stats, from before the clearing",
+			serve:  (*Server).clear,
+		},
+		{
+			Method: http.MethodGet, Path: "/v1/interfaces", What: "describe every port",
+			Answer: `{"interfaces":[{"id","name","driver","mode","up","mac","mtu","to","spec","queues":[…]}]}`,
+			serve: func(s *Server, r *request) (int, any, error) {
+				list, err := s.target.Interfaces(r.Context())
+				return http.StatusOK, Interfaces{list}, err
+			},
+		},
+		{
+			Method: http.MethodGet, Path: "/v1/interfaces/{name}", What: "describe one port, by name or number",
+			Answer: "one entry of GET /v1/interfaces",
+			serve: func(s *Server, r *request) (int, any, error) {
+				f, err := s.target.Interface(r.Context(), r.PathValue("name"))
+				return http.StatusOK, f, err
+			},
+		},
+		{
+			Method: http.MethodGet, Path: "/v1/forward", What: "tell the forwarding mode and the cross-connect",
+			Answer: `{"mode","modes":[…],"connect":[{"from","to"}]}`,
+			serve: func(s *Server, _ *request) (int, any, error) {
+				return http.StatusOK, s.target.Forwarding(), nil
+			},
+		},
+		{
+			Method: http.MethodPut, Path: "/v1/forward", What: "change the forwarding mode",
+			Body: `{"mode":"MODE"}`, Answer: "as GET /v1/forward, after the change",
+			serve: (*Server).setForward,
+		},
+		{
+			Method: http.MethodPost, Path: "/v1/stop", What: "end the process cleanly",
+			Answer: `{"stopping":true}, with status 202`,
+			serve:  (*Server).stop,
+		},
+	}
+}
+
+func (s *Server) index(*request) (int, any, error) {
+	return http.StatusOK, Index{version.Get(), Routes()}, nil
+}
+
+func (s *Server) clear(r *request) (int, any, error) {
+	st, err := s.target.Clear(r.Context())
+	if err == nil {
+		s.log.Info("statistics cleared")
+	}
+	return http.StatusOK, st, err
+}
+
+func (s *Server) setForward(r *request) (int, any, error) {
+	var m Mode
+	if err := decode(r.body, &m); err != nil {
+		return 0, nil, err
+	}
+	if m.Mode == "" {
+		return 0, nil, usage.Errorf(`the body names no mode: send {"mode":"MODE"}`)
+	}
+	if err := s.target.SetMode(r.Context(), m.Mode); err != nil {
+		return 0, nil, err
+	}
+	s.log.Info("forwarding mode changed", "mode", m.Mode)
+	return http.StatusOK, s.target.Forwarding(), nil
+}
+
+func (s *Server) stop(*request) (int, any, error) {
+	s.log.Info("asked to stop through the control socket")
+	s.target.Stop()
+	return http.StatusAccepted, Stopping{true}, nil
+}

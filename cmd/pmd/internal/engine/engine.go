@@ -1,0 +1,255 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"runtime"
+	"sync"
+	"time"
+
+	"example.org/pmd/cpu"
+	"example.org/pmd/dataplane"
+	"example.org/pmd/dataplane/forward"
+	"example.org/pmd/pmd"
+	"example.org/pmd/pmd/mbuf"
+)
+
+// Engine is a running dataplane. Make one with Start.
+type Engine struct {
+	dp      *dataplane.Dataplane
+	cores   cores
+	specs   []pmd.Spec
+	nodes   []int // NUMA node by port
+	table   []dataplane.PortID
+	macs    []net.HardwareAddr
+	peers   []net.HardwareAddr
+	stats   *collector
+	stop    context.CancelFunc
+	stopped <-chan struct{} // the context of the run is done
+	running chan struct{}   // closed when no worker runs any more
+
+	modeMu sync.Mutex
+	mode   string
+
+	// done is closed when final and err are set and everything is closed.
+	done  chan struct{}
+	final *Stats
+	err   error
+}
+
+// startTime bounds how long workers may take to begin polling.
+const startTime = 10 * time.Second
+
+// Start opens the ports and returns when every worker polls. A mistake in the
+// configuration is told before anything is opened, as usage.Is says; whatever
+// was opened before a failure is closed again. When ctx is done the engine stops.
+func Start(ctx context.Context, cfg Config) (*Engine, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{specs: cfg.Ports, mode: cfg.Mode, running: make(chan struct{}), done: make(chan struct{})}
+	if e.table, err = connect(cfg.Ports, cfg.Links); err != nil {
+		return nil, err
+	}
+	if e.peers, err = parsePeers(cfg.Ports, cfg.Peers); err != nil {
+		return nil, err
+	}
+	gs := groups(e.table)
+	if e.cores, err = chooseCores(cfg, needed(gs, queuesAsked(cfg.Ports))); err != nil {
+		return nil, err
+	}
+	events := newEvents(cfg.OnEvent)
+	undo, err := e.build(ctx, cfg, gs, events)
+	if err != nil {
+		events.close()
+		return nil, err
+	}
+	runCtx, stop := context.WithCancel(ctx)
+	e.stop, e.stopped = stop, runCtx.Done()
+	e.stats.start()
+	go e.run(runCtx, events, undo)
+	if err := e.awaitWorkers(); err != nil {
+		stop()
+		return nil, errors.Join(err, e.Wait())
+	}
+	select {
+	case <-e.running: // a worker could not start, or ctx is done already
+		return nil, errors.Join(ctx.Err(), e.Wait())
+	default:
+	}
+	return e, nil
+}
+
+// build makes the dataplane and its ports. The function it returns undoes what
+// concerns the whole process.
+func (e *Engine) build(ctx context.Context, cfg Config, gs []group, events *events) (undo func() error, err error) {
+	undo = func() error { return nil }
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, undo())
+		}
+	}()
+	if undo, err = arrangeThreads(cfg, e.cores); err != nil {
+		return undo, err
+	}
+	// The stage that does the work needs the ports' addresses, which are known
+	// once the ports are open. Nothing is received before Run.
+	none := dataplane.StageFunc(func(w *dataplane.Worker, _ dataplane.PortID, burst []mbuf.Frame) {
+		w.DropBurst(pmd.ReasonNoPort, burst)
+	})
+	e.dp, err = dataplane.New(dataplane.Config{
+		Cores: e.cores.ids, Stage: none, Burst: cfg.Burst, Pool: cfg.Pool, OnEvent: events.tell,
+	})
+	if err != nil {
+		return undo, err
+	}
+	if err = e.open(ctx, cfg, gs); err != nil {
+		return undo, errors.Join(err, e.dp.Close())
+	}
+	stage, err := forward.New(cfg.Mode, e.forwardConfig())
+	if err == nil {
+		err = e.dp.SetStage(ctx, stage)
+	}
+	if err != nil {
+		return undo, errors.Join(err, e.dp.Close())
+	}
+	e.stats = newCollector(e.dp)
+	return undo, nil
+}
+
+// arrangeThreads leaves the poll CPUs to the pollers.
+func arrangeThreads(cfg Config, c cores) (undo func() error, err error) {
+	// Pollers keep their processors for good; the collector and the control
+	// side need some too. Setting the number, even to what it is, also keeps
+	// the runtime from following the affinity mask that Confine is about to
+	// narrow (Go 1.25 and later).
+	before := runtime.GOMAXPROCS(0)
+	runtime.GOMAXPROCS(max(before, len(c.ids)+2))
+	restore := func() error { return nil }
+	if cfg.Confine && !c.rest.IsEmpty() {
+		if restore, err = cpu.Confine(c.rest); err != nil {
+			runtime.GOMAXPROCS(before)
+			return func() error { return nil }, err
+		}
+	}
+	return func() error {
+		err := restore()
+		runtime.GOMAXPROCS(before)
+		return err
+	}, nil
+}
+
+// open opens every device and gives it to the dataplane. On an error those that
+// the dataplane does not have yet are closed; it closes the others.
+func (e *Engine) open(ctx context.Context, cfg Config, gs []group) (err error) {
+	env := e.dp.Env()
+	devs := make([]pmd.Device, 0, len(cfg.Ports))
+	given := 0
+	defer func() {
+		if err == nil {
+			return
+		}
+		for _, dev := range devs[given:] {
+			err = errors.Join(err, dev.Close())
+		}
+	}()
+	queues := make([]int, len(cfg.Ports))
+	for i, spec := range cfg.Ports {
+		dev, err := cfg.Registry.Open(ctx, spec, env)
+		if err != nil {
+			return err
+		}
+		devs = append(devs, dev)
+		queues[i] = len(dev.Queues())
+		info := dev.Info()
+		e.macs, e.nodes = append(e.macs, info.MAC), append(e.nodes, info.NUMANode)
+	}
+	where := place(gs, queues, len(e.cores.ids))
+	for i, dev := range devs {
+		if _, err := e.dp.AddPort(dev, dataplane.PortConfig{Workers: where[i]}); err != nil {
+			return err
+		}
+		given++
+	}
+	return nil
+}
+
+// run is the life of the dataplane. It owns final and err until done is closed.
+func (e *Engine) run(ctx context.Context, events *events, undo func() error) {
+	defer close(e.done)
+	err := e.dp.Run(ctx)
+	close(e.running)
+	e.stats.close()
+	// Nothing moves any more, so this is the last word, and it is exact.
+	final, ferr := e.stats.last()
+	if final != nil {
+		final.Forward = e.Mode()
+	}
+	e.final = final
+	e.err = errors.Join(err, ferr, e.dp.Close(), undo())
+	events.close()
+}
+
+// awaitWorkers returns when every worker polls. Until then the dataplane runs
+// messages on the goroutine of whoever sends them.
+func (e *Engine) awaitWorkers() error {
+	ctx, cancel := context.WithTimeout(context.Background(), startTime)
+	defer cancel()
+	for {
+		select {
+		case <-e.running:
+			return nil
+		case <-ctx.Done():
+			return fmt.Errorf("the workers did not begin to poll within %v", startTime)
+		default:
+		}
+		s, err := e.dp.Stats(ctx)
+		if errors.Is(err, dataplane.ErrClosed) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		polling := 0
+		for _, c := range s.Cores {
+			if c.State != "stopped" {
+				polling++
+			}
+		}
+		if polling == len(s.Cores) {
+			return nil
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// Stop asks the engine to stop and returns at once. Calling it again is harmless.
+func (e *Engine) Stop() { e.stop() }
+
+// Stopping is closed once the engine was asked to stop, by Stop or by the context.
+func (e *Engine) Stopping() <-chan struct{} { return e.stopped }
+
+// Done is closed when the engine has stopped and everything is closed.
+func (e *Engine) Done() <-chan struct{} { return e.done }
+
+// Wait returns when the engine has stopped and everything is closed, with what
+// went wrong on the way.
+func (e *Engine) Wait() error {
+	<-e.done
+	return e.err
+}
+
+// Final returns the statistics of the whole run, taken after the last worker had
+// stopped and before anything was closed. It waits as Wait does, and is nil if
+// they could not be taken.
+func (e *Engine) Final() *Stats {
+	<-e.done
+	return e.final
+}
+
+// Cores returns the workers' CPUs, dataplane.Unpinned for those without, and the
+// CPUs left to the other threads of the process.
+func (e *Engine) Cores() (poll []int, rest cpu.Set) { return e.cores.ids, e.cores.rest }

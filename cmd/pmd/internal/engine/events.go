@@ -1,0 +1,62 @@
+package engine
+
+import (
+	"fmt"
+	"time"
+
+	"example.org/pmd/dataplane"
+)
+
+// EventsLost is the kind of the event that tells how many could not be told.
+const EventsLost = "events_lost"
+
+// maxEvents is how many events may wait for a slow listener.
+const maxEvents = 256
+
+// events carries events to the program on a goroutine of its own. The dataplane
+// tells them with its control lock held, so a log that blocks must not block it.
+type events struct {
+	queue chan dataplane.Event
+	done  chan struct{}
+	// lost is used by tell alone, which the dataplane calls one at a time.
+	lost int
+}
+
+func newEvents(fn func(dataplane.Event)) *events {
+	e := &events{queue: make(chan dataplane.Event, maxEvents), done: make(chan struct{})}
+	go func() {
+		defer close(e.done)
+		for ev := range e.queue {
+			if fn != nil {
+				fn(ev)
+			}
+		}
+	}()
+	return e
+}
+
+// tell queues an event. It never blocks.
+func (e *events) tell(ev dataplane.Event) {
+	if e.lost > 0 {
+		gap := dataplane.Event{
+			Time: time.Now(), Kind: EventsLost, CPU: dataplane.Unpinned,
+			Text: fmt.Sprintf("%d events were not told: the log was too slow", e.lost),
+		}
+		select {
+		case e.queue <- gap:
+			e.lost = 0
+		default:
+		}
+	}
+	select {
+	case e.queue <- ev:
+	default:
+		e.lost++
+	}
+}
+
+// close returns when every queued event was told. No tell may follow.
+func (e *events) close() {
+	close(e.queue)
+	<-e.done
+}
