@@ -3,6 +3,7 @@
 package cpu
 
 import (
+	"errors"
 	"math/bits"
 
 	"golang.org/x/sys/unix"
@@ -34,4 +35,14 @@ func setThreadAffinity(tid int, s Set) error {
 		mask.Set(id)
 	}
 	return unix.SchedSetaffinityDynamic(tid, mask)
+}
+
+// restoreThreadAffinity gives a thread a mask it had before. If the CPUs of that mask are gone
+// meanwhile, any CPU that the cpuset allows will do: the kernel drops the others.
+func restoreThreadAffinity(tid int, s Set) error {
+	err := setThreadAffinity(tid, s)
+	if errors.Is(err, unix.EINVAL) && setThreadAffinity(tid, rangeSet(MaxCPUs)) == nil {
+		return nil
+	}
+	return err
 }

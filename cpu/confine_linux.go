@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -18,8 +19,8 @@ import (
 // maxWalks bounds the walks over the list of threads, which otherwise end when nothing slips
 // through any more. quietWalks is how many without a find will do when threads keep ending.
 const (
-	maxWalks   = 64
-	quietWalks = 8
+	maxWalks   = 128
+	quietWalks = 16
 )
 
 // Confine binds every thread of this process to the CPUs in s, except the threads listed:
@@ -54,9 +55,14 @@ func Confine(s Set, except ...int) (restore func() error, err error) {
 	if s.IsEmpty() {
 		return nil, errors.New("confine threads: the set of CPUs is empty; leave at least one CPU that does not poll")
 	}
+	except = slices.Clone(except) // restore needs it later
 	c := &confinement{want: s, old: map[int]Set{}}
 	if err := c.take(except); err != nil {
-		return nil, errors.Join(fmt.Errorf("confine threads to %v: %w", s, err), c.restore(except))
+		err = fmt.Errorf("confine threads to %v: %w", s, err)
+		if errRestore := c.restore(except); errRestore != nil {
+			err = fmt.Errorf("%w; and %w", err, errRestore) // one line, unlike errors.Join
+		}
+		return nil, err
 	}
 	return sync.OnceValue(func() error { return c.restore(except) }), nil
 }
@@ -91,10 +97,14 @@ func (c *confinement) take(except []int) error {
 			return false, err
 		}
 		// The kernel drops CPUs that are offline or outside the cpuset. What it kept is
-		// how restore recognises our doing.
-		var err error
-		c.got, err = threadAffinity(tid)
-		return true, err
+		// how restore recognises our doing. A thread that has ended by now teaches
+		// nothing.
+		got, err := threadAffinity(tid)
+		if err != nil {
+			return false, err
+		}
+		c.got = got
+		return !got.Equal(now), nil
 	})
 }
 
@@ -118,7 +128,12 @@ func (c *confinement) restore(except []int) error {
 		if !known {
 			mask = c.home
 		}
-		return true, setThreadAffinity(tid, mask)
+		if err := restoreThreadAffinity(tid, mask); err != nil {
+			return false, err
+		}
+		then, err := threadAffinity(tid)
+		// No change is right too: the thread may have had this very mask before.
+		return !then.Equal(now), err
 	})
 	if err != nil {
 		return fmt.Errorf("restore threads confined to %v: %w", c.want, err)
@@ -129,7 +144,8 @@ func (c *confinement) restore(except []int) error {
 // change looks at a thread and its mask, and reports whether it set another.
 type change func(tid int, now Set) (changed bool, err error)
 
-// eachThread changes the threads of this process that are not in except, each at most once.
+// eachThread changes the threads of this process that are not in except. fn reports no change
+// for a thread that is as it should be.
 //
 // One walk over the list is not enough, for two reasons.
 //
@@ -138,25 +154,23 @@ type change func(tid int, now Set) (changed bool, err error)
 // clones under way, walk again, until a walk finds nothing to change. Every thread made after
 // the wait has a parent that was changed before.
 //
-// And when a thread ends while the list is read, the kernel loses its place and may skip
-// others (fs/proc/base.c, next_tid). So a walk that met a thread that was gone proves nothing
-// and is repeated. In a process whose threads never stop ending, a number of such walks in a
-// row is taken as proof.
+// And when a thread ends while the list is read, the kernel loses its place and skips others
+// (fs/proc/base.c, proc_task_readdir). So only a walk whose list was complete proves that
+// nothing is left to change. In a process whose threads come and go all the time, a number of
+// other walks in a row is taken as proof.
 func eachThread(except []int, fn change) error {
-	except = slices.Clone(except)
 	quiet := 0
 	for range maxWalks {
-		changed, ended, err := walkThreads(except, fn)
+		changed, complete, err := walkThreads(except, fn)
 		if err != nil {
 			return err
 		}
-		if len(changed) > 0 {
+		if changed {
 			quiet = 0
-			except = append(except, changed...)
 			awaitClones()
 			continue
 		}
-		if quiet++; !ended || quiet == quietWalks {
+		if quiet++; complete || quiet == quietWalks {
 			return nil
 		}
 	}
@@ -178,31 +192,33 @@ func awaitClones() (certain bool) {
 	return false
 }
 
-// walkThreads calls fn for every thread listed that is not in except, and returns those that
-// it changed. Threads that are gone already are skipped; ended tells that there were some.
-func walkThreads(except []int, fn change) (changed []int, ended bool, err error) {
+// walkThreads calls fn for every thread listed that is not in except, and reports whether it
+// changed any. Threads that are gone already are skipped.
+//
+// complete tells that the list was all the threads there were at one moment: it is as long as
+// the kernel's count, taken after it, and all on it were alive after the count.
+func walkThreads(except []int, fn change) (changed, complete bool, err error) {
 	tids, err := threadIDs()
 	if err != nil {
-		return nil, false, err
+		return false, false, err
 	}
+	complete = threadCount() == len(tids)
 	for _, tid := range tids {
-		now, err := threadAffinity(tid) // of exceptions too: any of them may be gone
+		now, err := threadAffinity(tid) // of exceptions too, to see whether they live
 		did := false
 		if err == nil && !slices.Contains(except, tid) {
 			did, err = fn(tid, now)
 		}
 		if errors.Is(err, unix.ESRCH) {
-			ended = true
+			complete = false
 			continue
 		}
 		if err != nil {
-			return changed, ended, fmt.Errorf("thread %d: %w", tid, err)
+			return changed, false, fmt.Errorf("thread %d: %w", tid, err)
 		}
-		if did {
-			changed = append(changed, tid)
-		}
+		changed = changed || did
 	}
-	return changed, ended, nil
+	return changed, complete, nil
 }
 
 // threadIDs lists the threads of this process.
@@ -223,4 +239,21 @@ func threadIDs() ([]int, error) {
 		}
 	}
 	return tids, nil
+}
+
+// threadCount returns the number of threads of this process by the kernel's account, the line
+// Threads of /proc/self/status (proc_pid_status(5)); -1 if it is not to be had.
+func threadCount() int {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return -1
+	}
+	for line := range strings.Lines(string(status)) {
+		if value, ok := strings.CutPrefix(line, "Threads:"); ok {
+			if n, err := strconv.Atoi(strings.TrimSpace(value)); err == nil {
+				return n
+			}
+		}
+	}
+	return -1
 }

@@ -4,4 +4,4 @@ package cpu
 // cache: 128 where the hardware fetches lines of 64 in adjacent pairs, as on amd64, and on
 // arm64, where some cores have lines of that size; elsewhere the line size that x/sys/cpu
 // pads to, 64 at least.
-const LineSize = 128
+const LineSize int = 128

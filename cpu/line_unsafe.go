@@ -12,4 +12,4 @@ import (
 // cache: 128 where the hardware fetches lines of 64 in adjacent pairs, as on amd64, and on
 // arm64, where some cores have lines of that size; elsewhere the line size that x/sys/cpu
 // pads to, 64 at least.
-const LineSize = int(max(64, unsafe.Sizeof(cpu.CacheLinePad{})))
+const LineSize int = int(max(64, unsafe.Sizeof(cpu.CacheLinePad{})))

@@ -3,9 +3,7 @@
 package cpu
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 )
 
@@ -21,17 +19,5 @@ func Local() (*Topology, error) {
 	if err != nil {
 		return nil, fmt.Errorf("CPU topology: reading the affinity mask: %w", err)
 	}
-	t, err := ReadTopology(os.DirFS("/sys"))
-	if errors.Is(err, fs.ErrNotExist) {
-		t, err = flat(affinity), nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	cgroup, ok, err := cgroupCPUs(os.DirFS("/"))
-	if err != nil {
-		return nil, fmt.Errorf("CPU topology: %w", err)
-	}
-	t.Allowed = allowedSet(t, affinity, cgroup, ok)
-	return t, nil
+	return localTopology(os.DirFS("/"), affinity)
 }

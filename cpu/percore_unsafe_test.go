@@ -22,6 +22,7 @@ func checkLines[T any](t *testing.T, n int) {
 		require.Equal(t, n, p.Len())
 		// The memory allocated, with the slot behind the last element.
 		whole := p.slots[:n:n]
+		const size = uintptr(LineSize)
 		begin := uintptr(unsafe.Pointer(unsafe.SliceData(whole)))
 		end := begin + uintptr(n+1)*unsafe.Sizeof(slot[T]{})
 
@@ -29,13 +30,13 @@ func checkLines[T any](t *testing.T, n int) {
 		for i := range n {
 			first := uintptr(unsafe.Pointer(p.At(i)))
 			last := first + max(unsafe.Sizeof(*p.At(i)), 1) - 1
-			for line := first / LineSize; line <= last/LineSize; line++ {
+			for line := first / size; line <= last/size; line++ {
 				if other, taken := owner[line]; taken {
-					t.Fatalf("elements %d and %d share the line at %#x", other, i, line*LineSize)
+					t.Fatalf("elements %d and %d share the line at %#x", other, i, line*size)
 				}
 				owner[line] = i
-				if line*LineSize < begin || (line+1)*LineSize > end {
-					t.Fatalf("element %d shares the line at %#x with memory outside %#x-%#x", i, line*LineSize, begin, end)
+				if line*size < begin || (line+1)*size > end {
+					t.Fatalf("element %d shares the line at %#x with memory outside %#x-%#x", i, line*size, begin, end)
 				}
 			}
 		}

@@ -53,7 +53,11 @@ func Pin(cpu int) (*Pinned, error) {
 		err = fmt.Errorf("the thread runs on CPU %d; another program may be setting affinities", on)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("pin to CPU %d: check failed: %w", cpu, err), p.Release())
+		err = fmt.Errorf("pin to CPU %d: check failed: %w", cpu, err)
+		if errRelease := p.Release(); errRelease != nil {
+			err = fmt.Errorf("%w; and %w", err, errRelease) // one line, unlike errors.Join
+		}
+		return nil, err
 	}
 	return p, nil
 }
@@ -89,10 +93,8 @@ func (p *Pinned) Release() error {
 	if tid := unix.Gettid(); tid != p.tid {
 		return fmt.Errorf("release CPU %d: called on thread %d, pinned on thread %d: call it on the goroutine that pinned", p.cpu, tid, p.tid)
 	}
-	if err := setThreadAffinity(0, p.old); err != nil {
-		if errAny := setThreadAffinity(0, rangeSet(MaxCPUs)); errAny != nil {
-			return fmt.Errorf("release CPU %d: restoring the mask %v: %w; end this goroutine to be rid of its thread", p.cpu, p.old, err)
-		}
+	if err := restoreThreadAffinity(0, p.old); err != nil {
+		return fmt.Errorf("release CPU %d: restoring the mask %v: %w; end this goroutine to be rid of its thread", p.cpu, p.old, err)
 	}
 	p.released = true
 	runtime.UnlockOSThread()

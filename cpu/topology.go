@@ -1,6 +1,9 @@
 package cpu
 
 import (
+	"errors"
+	"fmt"
+	"io/fs"
 	"maps"
 	"slices"
 )
@@ -113,6 +116,28 @@ func flat(online Set) *Topology {
 		t.cpus[id] = place{core: id, siblings: SetOf(id)}
 	}
 	return t
+}
+
+// localTopology is [Local] for the machine whose root folder is given and a thread with the
+// given affinity mask.
+func localTopology(root fs.FS, affinity Set) (*Topology, error) {
+	sys, err := fs.Sub(root, "sys")
+	if err != nil {
+		return nil, fmt.Errorf("CPU topology: %w", err)
+	}
+	t, err := ReadTopology(sys)
+	if errors.Is(err, fs.ErrNotExist) {
+		t, err = flat(affinity), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	cgroup, ok, err := cgroupCPUs(root)
+	if err != nil {
+		return nil, fmt.Errorf("CPU topology: %w", err)
+	}
+	t.Allowed = allowedSet(t, affinity, cgroup, ok)
+	return t, nil
 }
 
 // allowedSet decides which CPUs this process may use.

@@ -51,7 +51,7 @@ func TestTwoSocketsSMT(t *testing.T) {
 
 func TestUnknownCPUAndNode(t *testing.T) {
 	top := read(t, twoSockets().sysfs())
-	for _, id := range []int{-1, 16, MaxCPUs, 1 << 40} {
+	for _, id := range []int{-1, 16, MaxCPUs, 1 << 30} {
 		assert.Equal(t, -1, top.NodeOf(id))
 		assert.Equal(t, -1, top.PackageOf(id))
 		assert.Equal(t, -1, top.CoreOf(id))
@@ -225,7 +225,7 @@ func TestCheck(t *testing.T) {
 	for _, tc := range []struct {
 		cpu  int
 		want error
-	}{{0, ErrNotAllowed}, {7, ErrOffline}, {8, ErrNoSuchCPU}, {-1, ErrNoSuchCPU}, {1 << 40, ErrNoSuchCPU}} {
+	}{{0, ErrNotAllowed}, {7, ErrOffline}, {8, ErrNoSuchCPU}, {-1, ErrNoSuchCPU}, {1 << 30, ErrNoSuchCPU}} {
 		err := top.Check(tc.cpu)
 		assert.ErrorIs(t, err, tc.want, "CPU %d", tc.cpu)
 		ce, ok := errors.AsType[*CPUError](err)
@@ -242,6 +242,54 @@ func TestCheck(t *testing.T) {
 
 	top.Allowed = Set{}
 	assert.ErrorContains(t, top.Check(0), "no CPU is left")
+}
+
+// root puts a machine's sysfs under /sys and adds a cgroup v2 that leaves the CPUs listed.
+func root(m machine, cgroup string) fstest.MapFS {
+	r := fstest.MapFS{
+		"proc/self/cgroup":                    {Data: []byte("0::/\n")},
+		"proc/self/mountinfo":                 {Data: []byte(mountV2)},
+		"sys/fs/cgroup/cpuset.cpus.effective": file(cgroup),
+	}
+	for name, f := range m.sysfs() {
+		r["sys/"+name] = f
+	}
+	return r
+}
+
+func TestLocalTopology(t *testing.T) {
+	m := twoSockets()
+	m.isolated = "6-7,14-15"
+	usual := list(t, "0-5,8-13") // what isolcpus= leaves in the mask
+
+	top, err := localTopology(root(m, "0-15"), usual)
+	require.NoError(t, err)
+	assert.Equal(t, "0-15", top.Allowed.String())
+	assert.Equal(t, "6-7,14-15", top.DefaultCores().String())
+
+	top, err = localTopology(root(m, "0-6"), list(t, "0-5"))
+	require.NoError(t, err)
+	assert.Equal(t, "0-6", top.Allowed.String())
+	assert.ErrorIs(t, top.Check(7), ErrNotAllowed)
+
+	_, err = localTopology(root(m, "some"), usual)
+	assert.ErrorContains(t, err, "cpuset.cpus.effective")
+	m.online = "none"
+	_, err = localTopology(root(m, "0-15"), usual)
+	assert.ErrorContains(t, err, "online")
+}
+
+// No /sys, as in some containers: the mask is all that is known.
+func TestLocalTopologyWithoutSysfs(t *testing.T) {
+	top, err := localTopology(fstest.MapFS{}, list(t, "2-4"))
+	require.NoError(t, err)
+	assert.Equal(t, "2-4", top.Online.String())
+	assert.Equal(t, "2-4", top.Allowed.String())
+	assert.Equal(t, "3-4", top.DefaultCores().String())
+	assert.Equal(t, 0, top.NodeOf(3))
+	assert.Equal(t, -1, top.NodeOf(0))
+	assert.Equal(t, "3", top.Siblings(3).String())
+	assert.ErrorIs(t, top.Check(0), ErrNoSuchCPU)
 }
 
 // Whatever this machine is, what Local says about it must hang together.

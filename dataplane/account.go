@@ -35,8 +35,10 @@ func (r *rendezvous) arrive() {
 	// Each Add publishes what the worker did; the last one sees them all.
 	if r.arrived.Add(1) == r.want {
 		if r.state.CompareAndSwap(rvWaiting, rvRunning) { // pairs with the abort below
+			// Pairs with the Load of those who wait. Deferred, since run calls
+			// a stage's Walk: if that panics, nobody may wait for ever.
+			defer r.state.Store(rvDone)
 			r.run()
-			r.state.Store(rvDone) // pairs with the Load of those who wait
 		}
 		return
 	}
@@ -63,63 +65,62 @@ var ErrBusy = errors.New("dataplane: the workers did not come to a stand at the 
 func (d *Dataplane) standstill(fn func()) error {
 	limit := 200 * time.Microsecond
 	for range 24 {
-		r := &rendezvous{want: int32(len(d.workers)), run: fn, limit: d.clock.Cycles(limit)}
-		ok := true
-		msgs := make([]*message, len(d.workers))
-		for i, w := range d.workers {
-			msgs[i] = &message{fn: func(*Worker) { r.arrive() }, done: make(chan struct{})}
-			if w.unmanned.Load() {
-				// Nobody runs it, and d.mu keeps others from starting it; its
-				// part is done by the act of arriving.
-				msgs[i] = nil
-			}
-		}
-		for _, m := range msgs {
-			if m == nil && r.arrived.Add(1) == r.want {
-				fn()
-				return nil
-			}
-		}
-		for i, m := range msgs {
-			if m != nil {
-				d.workers[i].mail.push(m)
-			}
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		for i, m := range msgs {
-			if m == nil {
-				continue
-			}
-			w := d.workers[i]
-			if w.unmanned.Load() { // it left meanwhile: see do
-				w.serveMu.Lock()
-				w.mail.serve(w)
-				w.serveMu.Unlock()
-			}
-			select {
-			case <-m.done:
-			case <-ctx.Done():
-				if m.state.CompareAndSwap(msgPending, msgCancelled) {
-					ok = false
-				} else {
-					<-m.done
-				}
-			}
-			if m.err != nil {
-				cancel()
-				return m.err
-			}
-		}
-		cancel()
-		if ok && r.state.Load() == rvDone {
-			return nil
-		}
-		if !ok {
-			return fmt.Errorf("%w: a worker has not answered for a second", ErrBusy)
+		if done, err := d.gather(fn, d.clock.Cycles(limit)); done || err != nil {
+			return err
 		}
 		limit += limit / 2
 	}
 	return ErrBusy
+}
+
+// gather is one try of standstill.
+func (d *Dataplane) gather(fn func(), limit uint64) (done bool, err error) {
+	r := &rendezvous{want: int32(len(d.workers)), run: fn, limit: limit}
+	msgs := make([]*message, len(d.workers))
+	missing := len(d.workers)
+	for i, w := range d.workers {
+		w.serveMu.Lock()
+		if w.unmanned.Load() {
+			// Nobody runs it. Holding its lock keeps others from starting it
+			// and from serving its mail: so it stands still, and has arrived.
+			defer w.serveMu.Unlock()
+			r.arrived.Add(1)
+			missing--
+			continue
+		}
+		w.serveMu.Unlock()
+		msgs[i] = &message{fn: func(*Worker) { r.arrive() }, done: make(chan struct{})}
+	}
+	if missing == 0 {
+		m := message{fn: func(*Worker) { fn() }}
+		m.run(d.workers[0])
+		return true, m.err
+	}
+	for i, m := range msgs {
+		if m != nil {
+			d.workers[i].mail.push(m)
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	for i, m := range msgs {
+		if m == nil {
+			continue
+		}
+		d.workers[i].serveIfUnmanned() // it may have left meanwhile
+		select {
+		case <-m.done:
+		case <-ctx.Done():
+			if m.state.CompareAndSwap(msgPending, msgCancelled) { // pairs with serve
+				return false, fmt.Errorf("%w: worker %d on CPU %d has not answered for a second", ErrBusy, i, d.workers[i].cpu)
+			}
+			<-m.done
+		}
+		if m.err != nil {
+			return false, m.err
+		}
+	}
+	return r.state.Load() == rvDone, nil // pairs with the Store in arrive
 }
 
 // Accounts walks every owner of every frame of every pool, while all workers
@@ -127,15 +128,15 @@ func (d *Dataplane) standstill(fn func()) error {
 func (d *Dataplane) Accounts() ([]mbuf.Account, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.accounts()
+	return d.accounts(d.space.Pools())
 }
 
-func (d *Dataplane) accounts() ([]mbuf.Account, error) {
+func (d *Dataplane) accounts(pools []*mbuf.Pool) ([]mbuf.Account, error) {
 	if d.closed {
 		return nil, ErrClosed
 	}
 	var out []mbuf.Account
-	for _, pool := range d.space.Pools() {
+	for _, pool := range pools {
 		led := d.ledgers[pool]
 		if led == nil {
 			led = mbuf.NewLedger(pool)
@@ -155,7 +156,6 @@ func (d *Dataplane) walk(led *mbuf.Ledger) {
 	led.Begin()
 	for _, w := range d.workers {
 		w.local.Walk(led)
-		led.Frames(mbuf.OwnerBurst, w.burst[:w.inHand])
 		for i := range w.tx {
 			t := &w.tx[i]
 			led.Frames(mbuf.OwnerBurst, t.buf[:t.n])
@@ -172,5 +172,10 @@ func (d *Dataplane) walk(led *mbuf.Ledger) {
 			}
 		}
 		led.Frames(mbuf.OwnerSendQueue, p.scratch[:p.send.Snapshot(p.scratch)])
+	}
+	// Only a worker whose stage has just panicked has a burst in hand here. Part
+	// of that was sent or dropped before, so it is asked last.
+	for _, w := range d.workers {
+		led.Rest(mbuf.OwnerBurst, w.burst[:w.inHand])
 	}
 }

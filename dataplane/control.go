@@ -12,7 +12,8 @@ import (
 // Do runs fn on a worker between two bursts, and returns when it has run. It is
 // the only way to touch what a worker owns. fn must be short: it delays the
 // packets of that core. If ctx is done before fn began, fn never runs and the
-// error wraps ctx's; a panic in fn is returned as an error.
+// error wraps ctx's; a panic in fn is returned as an error. It must not be called
+// on a worker, neither by a stage nor by fn: a worker cannot wait for itself.
 func (d *Dataplane) Do(ctx context.Context, worker int, fn func(*Worker)) error {
 	if worker < 0 || worker >= len(d.workers) {
 		return fmt.Errorf("dataplane: worker %d: there are workers 0 to %d", worker, len(d.workers)-1)
@@ -21,26 +22,38 @@ func (d *Dataplane) Do(ctx context.Context, worker int, fn func(*Worker)) error 
 }
 
 func (d *Dataplane) do(ctx context.Context, w *Worker, fn func(*Worker)) error {
+	late := func() error {
+		return fmt.Errorf("dataplane: worker %d on CPU %d has not answered: %w", w.id, w.cpu, ctx.Err())
+	}
+	if ctx.Err() != nil {
+		return late() // a worker might be quicker than the select below
+	}
 	msg := &message{fn: fn, done: make(chan struct{})}
 	w.mail.push(msg)
-	// A worker that leaves sets unmanned and then serves once more; we push and
-	// then look. So either it sees our message or we see that it left.
-	if w.unmanned.Load() {
-		w.serveMu.Lock()
-		if w.unmanned.Load() {
-			w.mail.serve(w)
-		}
-		w.serveMu.Unlock()
-	}
+	w.serveIfUnmanned()
 	select {
 	case <-msg.done:
 	case <-ctx.Done():
 		if msg.state.CompareAndSwap(msgPending, msgCancelled) { // pairs with serve
-			return fmt.Errorf("dataplane: worker %d on CPU %d has not answered: %w", w.id, w.cpu, ctx.Err())
+			return late()
 		}
 		<-msg.done
 	}
 	return msg.err
+}
+
+// serveIfUnmanned serves the mail of a worker that nobody runs. It is called
+// after a push: a worker that leaves sets unmanned and then serves once more, we
+// push and then look. So either it sees our message or we see that it left.
+func (w *Worker) serveIfUnmanned() {
+	if !w.unmanned.Load() {
+		return
+	}
+	w.serveMu.Lock()
+	defer w.serveMu.Unlock()
+	if w.unmanned.Load() {
+		w.mail.serve(w)
+	}
 }
 
 // Workers returns the number of workers.
@@ -173,15 +186,20 @@ func (d *Dataplane) bury(w *Worker, crash error) {
 		}
 	}
 	lost := d.recoverFrames(w, held)
-	_ = d.do(ctx, w, func(w *Worker) {
-		for _, f := range lost {
-			w.tx[f.Meta.Port()].drops[pmd.ReasonStagePanic]++
+	_ = d.do(ctx, w, func(w *Worker) { w.DropBurst(pmd.ReasonStagePanic, lost) })
+	text := fmt.Sprintf("worker %d stopped: panic in the stage: %v (%d frames recovered)", w.id, crash, len(lost))
+	// What the stage held before that burst is given up in its own way, if it
+	// still can.
+	err := d.do(ctx, w, func(w *Worker) {
+		if h, ok := w.stage.(FrameHolder); ok {
+			h.Release(w)
 		}
-		w.local.Free(lost)
-		w.abandon(pmd.ReasonStopped)
 	})
-	d.emit(Event{Kind: EventWorkerFailed, CPU: w.cpu, Text: fmt.Sprintf(
-		"worker %d stopped: panic in the stage: %v (%d frames recovered)", w.id, crash, len(lost))})
+	if err != nil {
+		text += "; and when it was to release the frames it held: " + err.Error()
+	}
+	_ = d.do(ctx, w, func(w *Worker) { w.abandon(pmd.ReasonStopped) })
+	d.emit(Event{Kind: EventWorkerFailed, CPU: w.cpu, Text: text})
 	for _, p := range down {
 		text := fmt.Sprintf("the worker on CPU %d that polled it failed", w.cpu)
 		if err := d.closePort(p); err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,6 +24,8 @@ const (
 	DefaultSendQueue = 1024
 	// MaxWorkers bounds the number of workers.
 	MaxWorkers = 1024
+	// maxSendQueue is the largest limit that queue.NewClassic takes.
+	maxSendQueue = 1 << 20
 )
 
 // Unpinned as a CPU number makes a worker that is not pinned: for tests and for
@@ -78,6 +81,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.SendQueue == 0 {
 		c.SendQueue = DefaultSendQueue
+	}
+	if c.SendQueue < 1 || c.SendQueue > maxSendQueue {
+		return c, fmt.Errorf("dataplane: send queue of %d frames: use 1 to %d", c.SendQueue, maxSendQueue)
 	}
 	if len(c.Reasons) > pmd.MaxReasons-int(pmd.ReasonUser) {
 		return c, fmt.Errorf("dataplane: %d reasons: at most %d", len(c.Reasons), pmd.MaxReasons-int(pmd.ReasonUser))
@@ -223,7 +229,9 @@ type PortConfig struct {
 var ErrClosed = errors.New("dataplane: closed")
 
 // AddPort takes over a device and returns its port number. It may be called
-// before Run and while it runs; the device is then closed by Close.
+// before Run and while it runs; the device is then closed by Close. On an error
+// it is for the caller to close. The port carries traffic once all its queues are
+// bound; what is sent there before is dropped as port_down.
 func (d *Dataplane) AddPort(dev pmd.Device, cfg PortConfig) (PortID, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -246,6 +254,13 @@ func (d *Dataplane) AddPort(dev pmd.Device, cfg PortConfig) (PortID, error) {
 	if len(cfg.Workers) != 0 && len(cfg.Workers) != len(queues) {
 		return NoPort, fmt.Errorf("dataplane: port %s: %d workers named for %d queues", info.Name, len(cfg.Workers), len(queues))
 	}
+	for i, q := range queues {
+		// Frames name their pool by its number in our own table.
+		if q.Pool() != queues[0].Pool() || !slices.Contains(d.space.Pools(), q.Pool()) {
+			return NoPort, fmt.Errorf("dataplane: port %s queue %d: pool %s is of another dataplane or of another port's queues: open devices with the Env of this dataplane, with one pool a device",
+				info.Name, i, q.Pool().Name())
+		}
+	}
 	id := PortID(len(d.ports))
 	p := &port{id: id, dev: dev, info: info, pool: queues[0].Pool(), owners: make([]int, len(queues))}
 	for i := range queues {
@@ -267,29 +282,44 @@ func (d *Dataplane) AddPort(dev pmd.Device, cfg PortConfig) (PortID, error) {
 	if _, ok := d.ledgers[p.pool]; !ok {
 		d.ledgers[p.pool] = mbuf.NewLedger(p.pool)
 	}
-	// First every worker learns of the port, then its queues begin to receive:
-	// no worker is handed a frame for a port that another does not know.
+	if err := d.connect(p); err != nil {
+		return NoPort, errors.Join(err, d.closePort(p))
+	}
+	return id, nil
+}
+
+// connect makes p known to the workers. First every worker learns of the port,
+// then its queues begin to receive: no worker is handed a frame for a port that
+// another does not know. Last it can be sent to: no worker drains its send queue
+// before it has the queue to send on.
+func (d *Dataplane) connect(p *port) error {
+	ctx := context.Background()
 	for _, w := range d.workers {
 		tx := d.newTx(w, p)
-		if err := d.do(context.Background(), w, func(w *Worker) {
+		if err := d.do(ctx, w, func(w *Worker) {
 			w.local.Add(p.pool)
 			w.tx = append(w.tx, tx)
 		}); err != nil {
-			return NoPort, err
+			return err
 		}
 	}
-	for i, q := range queues {
+	for i, q := range p.dev.Queues() {
 		if err := d.bind(p, i, q); err != nil {
-			return NoPort, err
+			return err
 		}
 	}
-	return id, nil
+	for _, w := range d.workers {
+		if err := d.do(ctx, w, func(w *Worker) { w.tx[p.id].up = p.info.Up }); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // newTx makes the way of worker w to port p.
 func (d *Dataplane) newTx(w *Worker, p *port) txPort {
 	t := txPort{
-		up: p.info.Up, pool: p.pool.ID(), send: p.send,
+		pool: p.pool.ID(), send: p.send,
 		buf: make([]mbuf.Frame, d.cfg.Burst), hold: make([]mbuf.Frame, d.cfg.Burst),
 		drains: d.workers[p.owners[0]] == w,
 	}
@@ -318,7 +348,7 @@ func (d *Dataplane) Run(ctx context.Context) error {
 	d.mu.Lock()
 	if d.closed || d.running {
 		d.mu.Unlock()
-		return errors.Join(ErrClosed, errors.New("dataplane: Run can be called once"))
+		return fmt.Errorf("%w, or run already: Run can be called once", ErrClosed)
 	}
 	d.running = true
 	d.started = time.Now()
@@ -370,9 +400,9 @@ func (d *Dataplane) runWorker(w *Worker, started chan<- error) {
 	w.unmanned.Store(false) // pairs with the Load in do: later mail is ours
 	w.serveMu.Unlock()
 	started <- nil
-	crash := w.loop()
+	crash := guard(w.loop)
 	if crash == nil {
-		w.finish()
+		crash = guard(w.finish) // a FrameHolder is asked there
 	}
 	w.serveMu.Lock()
 	w.failed = crash != nil
@@ -384,19 +414,24 @@ func (d *Dataplane) runWorker(w *Worker, started chan<- error) {
 	}
 }
 
-// loop polls until told to stop. It returns the panic of a stage, if there was one.
-func (w *Worker) loop() (crash error) {
+// guard calls fn and returns the panic of a stage, if there was one.
+func guard(fn func()) (crash error) {
 	defer func() {
 		if r := recover(); r != nil {
 			crash = fmt.Errorf("%v\n%s", r, debug.Stack())
 		}
 	}()
+	fn()
+	return nil
+}
+
+// loop polls until told to stop.
+func (w *Worker) loop() {
 	w.startCycles = cpu.Cycles()
 	w.lastCycles = w.startCycles
 	for !w.stopping {
 		w.turn()
 	}
-	return nil
 }
 
 // finishTime bounds how long a stopping worker waits for the device to send.

@@ -22,12 +22,12 @@ func (w *Worker) SendBurst(out PortID, frames []mbuf.Frame) {
 			return
 		}
 	}
+	if t.n > 0 {
+		w.flushBuffer(t) // order within a flow: what was sent first leaves first
+	}
 	if t.q == nil {
 		w.sendAcross(t, frames)
 		return
-	}
-	if t.n > 0 {
-		w.flushBuffer(t) // order within a flow: what was sent first leaves first
 	}
 	w.put(t, frames)
 }
@@ -99,6 +99,11 @@ func (w *Worker) flushBuffer(t *txPort) {
 // device send and tries once more; waiting longer would only fill the receive
 // side, so the rest is dropped.
 func (w *Worker) put(t *txPort, frames []mbuf.Frame) {
+	for len(frames) > pmd.MaxBurst {
+		// A queue that takes no more than this at once is not full for that.
+		w.put(t, frames[:pmd.MaxBurst])
+		frames = frames[pmd.MaxBurst:]
+	}
 	n := t.q.TxBurst(frames)
 	t.dirty = true
 	if n == len(frames) {

@@ -148,11 +148,12 @@ func (d *Dataplane) StatsWithAccounts(ctx context.Context) (*Stats, error) {
 	if err != nil {
 		return nil, err
 	}
-	accounts, err := d.accounts()
+	pools := d.space.Pools() // once: a driver may make another one meanwhile
+	accounts, err := d.accounts(pools)
 	if err != nil {
 		return nil, err
 	}
-	for i, pool := range d.space.Pools() {
+	for i, pool := range pools {
 		p := PoolStats{Account: accounts[i], FrameSize: pool.FrameSize(), Pages: pool.Pages(), Owners: map[string]int{}}
 		for o, n := range accounts[i].ByOwner {
 			if n > 0 {

@@ -1,5 +1,7 @@
 package pmd
 
+import "strconv"
+
 // Reason says why a frame was dropped. Every drop has one; docs/drops.md tells
 // what each means and what to do about it.
 type Reason uint8
@@ -71,10 +73,5 @@ func (r Reason) String() string {
 	if r < ReasonUser {
 		return reasonNames[r]
 	}
-	const digits = "0123456789"
-	n := r - ReasonUser
-	if n < 10 {
-		return "user" + digits[n:n+1]
-	}
-	return "user" + digits[n/10:n/10+1] + digits[n%10:n%10+1]
+	return "user" + strconv.Itoa(int(r-ReasonUser))
 }

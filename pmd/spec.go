@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sort"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // Spec names a device to open: what stands after --port.
@@ -47,6 +49,9 @@ func ParseSpec(s string) (Spec, error) {
 	spec := Spec{Driver: DefaultDriver, Options: map[string]string{}}
 	if len(s) > maxSpecLen {
 		return Spec{}, specError("%q…: longer than %d bytes", s[:32], maxSpecLen)
+	}
+	if i := strings.IndexFunc(s, unicode.IsControl); i >= 0 {
+		return Spec{}, specError("%q: has a control character at byte %d", s, i)
 	}
 	head, rest, _ := strings.Cut(s, ",")
 	if driver, first, ok := strings.Cut(head, ":"); ok && !strings.Contains(driver, "=") {
@@ -225,7 +230,7 @@ func (r *Reader) Done() error {
 	if r.err != nil {
 		return r.err
 	}
-	for key := range r.spec.Options {
+	for _, key := range slices.Sorted(maps.Keys(r.spec.Options)) {
 		if !slices.Contains(r.known, key) {
 			sort.Strings(r.known)
 			return specError("%s: driver %s has no option %q; it has %s", r.spec, r.spec.Driver, key, strings.Join(r.known, ", "))

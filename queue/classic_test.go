@@ -2,6 +2,7 @@ package queue
 
 import (
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -36,7 +37,7 @@ func TestClassicAgainstSlice(t *testing.T) {
 					require.NoError(t, err)
 					twin = append(twin, v...)
 				} else {
-					require.ErrorIs(t, err, enobufs)
+					require.ErrorIs(t, err, syscall.ENOBUFS)
 					wantFreed = append(wantFreed, v...)
 					drops++
 				}
@@ -94,7 +95,7 @@ func TestClassicAgainstSlice(t *testing.T) {
 				op := Request(rapid.Uint8Range(0, 3).Draw(t, "op"))
 				err := q.Request(op)
 				if op != RequestPurge {
-					require.ErrorIs(t, err, einval)
+					require.ErrorIs(t, err, syscall.EINVAL)
 					return
 				}
 				require.NoError(t, err)
@@ -165,10 +166,10 @@ func TestClassicRefusals(t *testing.T) {
 	free := func([]uint64) {}
 	for _, limit := range []int{-1, 0, 1<<20 + 1} {
 		_, err := NewClassic(limit, free)
-		require.ErrorIs(t, err, einval, "limit %d", limit)
+		require.ErrorIs(t, err, syscall.EINVAL, "limit %d", limit)
 	}
 	_, err := NewClassic[uint64](50, nil)
-	require.ErrorIs(t, err, einval)
+	require.ErrorIs(t, err, syscall.EINVAL)
 
 	q, err := NewClassic(1<<20, free)
 	require.NoError(t, err)
@@ -176,7 +177,7 @@ func TestClassicRefusals(t *testing.T) {
 
 	require.NoError(t, q.Enqueue(7))
 	err = q.Request(2)
-	require.ErrorIs(t, err, einval)
+	require.ErrorIs(t, err, syscall.EINVAL)
 	require.ErrorContains(t, err, "request 2")
 	require.Equal(t, 1, q.Len(), "a refused request changes nothing")
 	require.NoError(t, q.Request(RequestPurge))

@@ -100,7 +100,7 @@ func TestStressSPSC(t *testing.T) {
 		t.Run(fmt.Sprintf("size=%d", size), func(t *testing.T) {
 			r, err := newSPSC[uint64](size, stressStart)
 			require.NoError(t, err)
-			stress(t, 1, 1, 50_000, putAny(r, 1), takeAny(r, 1))
+			stress(t, 1, 1, 20_000, putAny(r, 1), takeAny(r, 1))
 		})
 	}
 }

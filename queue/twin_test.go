@@ -3,6 +3,7 @@ package queue
 import (
 	"fmt"
 	"slices"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -205,7 +206,7 @@ func TestConstructorsRefuse(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for _, n := range []int{-1 << 31, -1, 0, 1, 3, 1000, 1<<30 - 1, 1<<30 + 1} {
 				err := ctor(n)
-				require.ErrorIs(t, err, einval, "size %d", n)
+				require.ErrorIs(t, err, syscall.EINVAL, "size %d", n)
 				require.ErrorContains(t, err, fmt.Sprintf("%s size %d ", name, n))
 				require.NotContains(t, err.Error(), "\n")
 			}
@@ -216,5 +217,5 @@ func TestConstructorsRefuse(t *testing.T) {
 		})
 	}
 	_, err := NewSPSC[[4096]byte](1 << 30)
-	require.ErrorIs(t, err, enomem, "4 TiB of slots")
+	require.ErrorIs(t, err, syscall.ENOMEM, "4 TiB of slots")
 }

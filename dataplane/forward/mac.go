@@ -6,6 +6,7 @@ import (
 	"net"
 
 	"example.org/pmd/dataplane"
+	"example.org/pmd/pmd"
 	"example.org/pmd/pmd/mbuf"
 )
 
@@ -47,7 +48,9 @@ func newMAC(c Config) (dataplane.Stage, error) {
 func (s *macStage) Process(w *dataplane.Worker, in dataplane.PortID, burst []mbuf.Frame) {
 	out := s.out.to(in)
 	if int(out) >= len(s.headers) {
-		w.SendBurst(out, burst) // counted as no_port
+		// No port, or one whose address is not known: it may exist, but a frame
+		// must not leave with addresses that are not the port's.
+		w.DropBurst(pmd.ReasonNoPort, burst)
 		return
 	}
 	h := s.headers[out]

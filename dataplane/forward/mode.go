@@ -3,6 +3,7 @@ package forward
 import (
 	"fmt"
 	"net"
+	"slices"
 	"sort"
 	"strings"
 
@@ -46,6 +47,7 @@ func New(mode string, cfg Config) (dataplane.Stage, error) {
 	if !ok {
 		return nil, fmt.Errorf("forward: no mode %q; there are %s", mode, strings.Join(Modes(), ", "))
 	}
+	cfg.Out = slices.Clone(cfg.Out) // the caller's may change, a stage does not
 	return f(cfg)
 }
 

@@ -81,8 +81,6 @@ type connection struct {
 	zc      bool
 	promisc int // packet socket, -1 if none
 	info    pmd.Info
-	// maxFrame is the longest frame the interface takes, in bytes.
-	maxFrame int
 }
 
 // OpenConfig opens a port. Errors name interface, queue and step, carry the
@@ -117,7 +115,7 @@ func (d *Driver) OpenConfig(ctx context.Context, cfg Config, env pmd.Env) (*Devi
 		fill = defaultRing
 	}
 	dev.q = newQueue(conn.pool, fill)
-	dev.q.attach(conn.sock, conn.zc)
+	dev.q.attach(conn.sock, conn.zc, conn.info.MTU)
 	dev.conn, dev.info = conn, conn.info
 	dev.stopped.Go(func() { dev.watch(watcher) })
 	return dev, nil
@@ -194,7 +192,6 @@ func (d *Device) connect(ctx context.Context, need *mbuf.Pool) (*connection, err
 	if err := d.openSocket(ctx, conn, generic, need); err != nil {
 		return fail(err)
 	}
-	conn.maxFrame = conn.pool.MaxLen()
 	if limit := mtuLimit(conn.pool); attrs.MTU > limit {
 		return fail(fmt.Errorf("afxdp: %s: MTU %d is more than the %d that fit frames of %d bytes; %s",
 			name, attrs.MTU, limit, conn.pool.FrameSize(), mtuAdvice(name, attrs.MTU, limit)))

@@ -234,12 +234,22 @@ func (q *queue) Walk(l *mbuf.Ledger) {
 	l.Set(mbuf.OwnerQuarantine, q.quarantine)
 }
 
-// attach gives the queue a socket. Called inside Host.Exclusive.
-func (q *queue) attach(s *xsk.Socket, zeroCopy bool) {
+// attach gives the queue a socket on an interface with this MTU. Called inside
+// Host.Exclusive.
+func (q *queue) attach(s *xsk.Socket, zeroCopy bool, mtu int) {
 	q.sock, q.rings, q.zeroCopy = s, &s.Rings, zeroCopy
+	q.setMTU(mtu)
 	q.pause = 0
 	q.fault.Store(0)
 	q.fillUp()
+}
+
+// setMTU lets TxBurst refuse, by name, what the device would drop. Called inside
+// Host.Exclusive.
+func (q *queue) setMTU(mtu int) {
+	if q.rings != nil {
+		q.rings.Tx.SetMaxLen(mtu + vlanHeader)
+	}
 }
 
 // detach takes the socket away; its frames wait in quarantine. Called inside

@@ -130,6 +130,9 @@ func (d *Device) inspect() {
 		// of this index is there: take it anew.
 		d.lose("the kernel unbound the queue; taking it again")
 	default:
+		if mtu := l.Attrs().MTU; mtu != d.Info().MTU {
+			d.env.Host.Exclusive(d.q, func() { d.q.setMTU(mtu) })
+		}
 		d.mu.Lock()
 		d.info.MTU = l.Attrs().MTU
 		d.info.MAC = l.Attrs().HardwareAddr
@@ -176,6 +179,6 @@ func (d *Device) reconnect(w *watcher) *watcher {
 	d.mu.Lock()
 	d.info = conn.info
 	d.mu.Unlock()
-	d.env.Host.Exclusive(d.q, func() { d.q.attach(conn.sock, conn.zc) })
+	d.env.Host.Exclusive(d.q, func() { d.q.attach(conn.sock, conn.zc, conn.info.MTU) })
 	return w
 }

@@ -110,6 +110,19 @@ func (l *Ledger) Frames(o Owner, frames []Frame) {
 	}
 }
 
+// Rest enters those of the frames that are of the ledger's pool and that nobody
+// was found to have yet. It is for a burst that was left half done, after all
+// other owners: what was sent or freed before has its new owner by then.
+func (l *Ledger) Rest(o Owner, frames []Frame) {
+	for _, f := range frames {
+		i := f.Addr >> l.pool.shift
+		w, bit := i/64, uint64(1)<<(i%64)
+		if f.Meta.Pool() == l.pool.id && w < uint64(len(l.seen)) && l.seen[w]&bit == 0 {
+			l.mark(o, f.Addr)
+		}
+	}
+}
+
 // Set enters every frame of s, which must be a set of the ledger's pool.
 func (l *Ledger) Set(o Owner, s *FrameSet) {
 	for i, w := range s.words {

@@ -13,18 +13,23 @@ func NewLocal() *Local { return &Local{} }
 
 // Add makes p known and returns its cache; a pool known already keeps its own.
 func (l *Local) Add(p *Pool) *Cache {
-	if c := l.caches[p.id]; c != nil {
+	c := l.caches[p.id]
+	if c != nil && c.pool == p {
 		return c
 	}
-	c := NewCache(p)
+	if c == nil {
+		l.n++
+	}
+	// Else the cache is of a released pool whose id p has now. It is empty:
+	// Release refuses a pool with a frame out.
+	c = NewCache(p)
 	l.caches[p.id], l.mems[p.id] = c, p.mem
-	l.n++
 	return c
 }
 
 // Remove drains the cache of p and forgets the pool.
 func (l *Local) Remove(p *Pool) {
-	if c := l.caches[p.id]; c != nil {
+	if c := l.caches[p.id]; c != nil && c.pool == p {
 		c.Drain()
 		l.caches[p.id], l.mems[p.id] = nil, nil
 		l.n--

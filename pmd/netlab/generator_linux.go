@@ -16,6 +16,8 @@ import (
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
+
+	cpus "example.org/pmd/cpu"
 )
 
 const (
@@ -306,7 +308,8 @@ func (g *Generator) run(r *genRun, cpu int, limit uint64) error {
 		return err
 	}
 	if cpu >= 0 {
-		if err := pinThread(cpu); err != nil {
+		// Not released, for the thread ends with this goroutine.
+		if _, err := cpus.Pin(cpu); err != nil {
 			return err
 		}
 	}

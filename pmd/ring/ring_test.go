@@ -311,10 +311,14 @@ func TestTwoCores(t *testing.T) {
 
 // A pair behaves as two slices of handles do.
 func TestPairAgainstTwin(t *testing.T) {
-	// A cache may keep 768 frames from the other end: hence so many.
-	pool, env, _ := newEnv(t, mbuf.Config{Frames: 4096})
 	rapid.Check(t, func(t *rapid.T) {
 		const size = 16
+		// A pool for each try: one that fails leaves frames out. A cache may
+		// keep 768 frames from the other end, hence so many.
+		space := mbuf.NewSpace()
+		pool, err := space.NewPool(mbuf.Config{Frames: 4096, HugePages: mbuf.HugeOff})
+		require.NoError(t, err)
+		env := pmd.Env{Pool: func(pmd.Class) (*mbuf.Pool, error) { return pool, nil }}
 		a, b, err := ring.NewPair(ring.Config{Size: size}, env)
 		require.NoError(t, err)
 		var twin [2][]uint64 // on their way to end i
@@ -364,6 +368,7 @@ func TestPairAgainstTwin(t *testing.T) {
 		require.NoError(t, a.Close())
 		require.NoError(t, b.Close())
 		require.Equal(t, pool.Frames(), pool.Available())
+		require.NoError(t, space.Release(pool))
 	})
 }
 

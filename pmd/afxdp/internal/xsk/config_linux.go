@@ -56,9 +56,10 @@ type Config struct {
 	// SndBuf is the socket's send buffer in bytes; the kernel doubles it. In
 	// copy mode each frame on its way counts against it with its buffer and
 	// overhead, and the usual 212,992 bytes end at some 270 small frames.
-	// Default: TxRing x (FrameSize + 256), doubled enough for a full ring of
-	// the longest frames in kmalloc's next power of two. It is a limit, not a
-	// reservation.
+	// Default: TxRing x (FrameSize + 256). Doubled, that is enough for a ring
+	// full of the longest frames, each in a buffer of the next power of two.
+	// It is a limit, not a reservation; without CAP_NET_ADMIN the kernel cuts
+	// it to net.core.wmem_max.
 	SndBuf int
 }
 

@@ -51,8 +51,9 @@
 // # Concurrency
 //
 // The rings of a socket, its kicks and its statistics belong to one goroutine
-// at a time: the owner of the queue. [Socket.FD] may be called from any
-// goroutine. Close needs an owner that has let go. A Sim has two sides; each
+// at a time: the owner of the queue. [Socket.FD], [Socket.Options] and
+// [Socket.SocketError] may be called from any goroutine until Close, which needs
+// an owner that has let go, and so do the Set calls. A Sim has two sides; each
 // belongs to one goroutine, and they may be different ones.
 //
 // # Limitations

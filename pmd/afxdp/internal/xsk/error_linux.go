@@ -52,7 +52,7 @@ type Error struct {
 
 // Error returns one line: interface, queue, step, errno, hint.
 func (e *Error) Error() string {
-	s := fmt.Sprintf("xsk: %s queue %d: %s: %v", e.Name, e.Queue, e.Step, e.Err)
+	s := fmt.Sprintf("afxdp: %s queue %d: %s: %v", e.Name, e.Queue, e.Step, e.Err)
 	if e.Hint != "" {
 		s += ": " + e.Hint
 	}

@@ -217,16 +217,41 @@ func TestFillTwice(t *testing.T) {
 	if mbuf.Debug {
 		t.Skip("a debug build panics where the frame is freed twice")
 	}
-	q := newTestQueue(t, 128, rings64(nearWrap))
+	// After one chunk, four entries are left before the ring's end.
+	q := newTestQueue(t, 128, rings64(^uint32(0)-4))
 	n, _ := q.Fill.Fill(q.cache, 1, q.rxPosted)
 	require.Equal(t, 1, n)
 	for a := range q.rxPosted.All() {
 		q.cache.Put([]uint64{a})
 	}
 	n, foreign := q.Fill.Fill(q.cache, 8, q.rxPosted)
-	assert.Equal(t, [2]int{7, 1}, [2]int{n, foreign})
-	assert.Equal(t, 8, q.rxPosted.Len())
-	assert.Equal(t, 8, q.sim.Deliver(numbered(0, 60), 9), "8 different chunks")
+	assert.Equal(t, [2]int{3, 1}, [2]int{n, foreign}, "nothing is posted behind a gap")
+	n, foreign = q.Fill.Fill(q.cache, 8, q.rxPosted)
+	assert.Equal(t, [2]int{8, 0}, [2]int{n, foreign})
+	assert.Equal(t, 12, q.rxPosted.Len())
+	assert.Equal(t, 12, q.sim.Deliver(numbered(0, 60), 13))
+	burst := make([]mbuf.Frame, 16)
+	n, foreign = q.Rx.Receive(burst, 0, q.rxPosted)
+	assert.Equal(t, [2]int{12, 0}, [2]int{n, foreign}, "12 different chunks")
+}
+
+// TestCompleteMany completes more at once than a pass holds, over the wrap.
+func TestCompleteMany(t *testing.T) {
+	const frames = 900
+	q := newTestQueue(t, 1024, SimConfig{
+		RxRing: 64, TxRing: 1024, FillRing: 64, CompRing: 1024, Start: ^uint32(0) - 300, Budget: 1024,
+	})
+	burst := make([]mbuf.Frame, frames)
+	require.Equal(t, frames, q.cache.TakeFrames(burst, 256, 60, 0))
+	n, why := q.Tx.Post(burst, q.txPosted)
+	require.Equal(t, frames, n)
+	require.Equal(t, Accepted, why)
+	require.Equal(t, KickResult{Calls: 1}, q.sim.Kick())
+	n, bytes, foreign := q.Comp.Complete(q.cache, q.txPosted)
+	assert.Equal(t, [2]int{frames, 0}, [2]int{n, foreign})
+	assert.EqualValues(t, frames*60, bytes)
+	q.cache.Drain()
+	assert.Equal(t, q.pool.Frames(), q.pool.Available())
 }
 
 // TestDetached uses rings after their memory is gone.

@@ -141,7 +141,8 @@ func (s *Socket) mapRings() error {
 }
 
 // FD returns the socket's descriptor, for the program's map of sockets, for
-// poll and for sockets that share the UMEM. It is -1 after Close.
+// poll and for sockets that share the UMEM. It does not change until Close, and
+// is -1 from then on.
 func (s *Socket) FD() int { return s.fd }
 
 // Close unmaps the rings and closes the socket. Frames that were posted stay so

@@ -1,0 +1,141 @@
+package dataplane_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"example.org/pmd/dataplane"
+	"example.org/pmd/pmd"
+	"example.org/pmd/pmd/mbuf"
+)
+
+// whim is a stage that does with each frame what rapid says: it sends, alone or
+// with others, drops, or holds it. It numbers its sends by port, so that what
+// leaves a port can be checked for their order.
+type whim struct {
+	rt      *rapid.T
+	ports   int
+	held    [][]mbuf.Frame // by worker
+	tickets [][]uint64     // by worker and output port
+}
+
+const (
+	doSend = iota
+	doSendBurst
+	doDrop
+	doHold
+)
+
+func (s *whim) Process(w *dataplane.Worker, in dataplane.PortID, burst []mbuf.Frame) {
+	// Frames held before come first, or not.
+	held := &s.held[w.ID()]
+	if rapid.Bool().Draw(s.rt, "take up held") {
+		burst = append(append([]mbuf.Frame(nil), *held...), burst...)
+		*held = (*held)[:0]
+	}
+	for len(burst) > 0 {
+		n := rapid.IntRange(1, min(len(burst), 9)).Draw(s.rt, "frames")
+		part := burst[:n]
+		burst = burst[n:]
+		// One port more than there is.
+		out := dataplane.PortID(rapid.IntRange(0, s.ports).Draw(s.rt, "out"))
+		switch rapid.IntRange(doSend, doHold).Draw(s.rt, "what") {
+		case doSend:
+			for _, f := range part {
+				s.number(w, out, f)
+				w.Send(out, f)
+			}
+		case doSendBurst:
+			for _, f := range part {
+				s.number(w, out, f)
+			}
+			w.SendBurst(out, part)
+		case doDrop:
+			r := pmd.Reason(rapid.IntRange(int(pmd.ReasonMalformed), int(pmd.ReasonUser)+3).Draw(s.rt, "reason"))
+			w.DropBurst(r, part)
+		case doHold:
+			*held = append(*held, part...)
+		}
+	}
+}
+
+// number writes worker and rising number into a frame.
+func (s *whim) number(w *dataplane.Worker, out dataplane.PortID, f mbuf.Frame) {
+	n := &s.tickets[w.ID()][out]
+	*n++
+	putTicket(w, f, uint64(w.ID())<<32|*n)
+}
+
+func (s *whim) Walk(w *dataplane.Worker, l *mbuf.Ledger) {
+	l.Frames(mbuf.OwnerBurst, s.held[w.ID()])
+}
+
+func (s *whim) Release(w *dataplane.Worker) {
+	w.DropBurst(pmd.ReasonUser, s.held[w.ID()])
+	s.held[w.ID()] = nil
+}
+
+// Whatever stages, devices and links do, each frame is somewhere exactly once, the
+// counters balance, no byte changes, and what one worker sent to a port leaves it
+// in that order.
+func TestConservation(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		workers := rapid.IntRange(1, 3).Draw(rt, "workers")
+		ports := rapid.IntRange(1, 5).Draw(rt, "ports")
+		stage := &whim{rt: rt, ports: ports, held: make([][]mbuf.Frame, workers), tickets: make([][]uint64, workers)}
+		for i := range stage.tickets {
+			stage.tickets[i] = make([]uint64, ports+1)
+		}
+		d, err := dataplane.New(dataplane.Config{
+			Stage: stage, Cores: unpinned(workers),
+			Burst:     rapid.IntRange(1, 40).Draw(rt, "burst"),
+			SendQueue: rapid.IntRange(1, 50).Draw(rt, "send queue"),
+			Pool:      mbuf.Config{Frames: 256, HugePages: mbuf.HugeOff},
+		})
+		require.NoError(rt, err)
+		l := &lab{Dataplane: d, t: rt}
+		queues := make([]*fakeQueue, ports)
+		for i := range queues {
+			class := pmd.Class{ZeroCopy: rapid.Bool().Draw(rt, "zero-copy")}
+			_, queues[i] = l.portOf(string(rune('a'+i)), rapid.IntRange(0, workers-1).Draw(rt, "owner"), class)
+		}
+		held := func() (n uint64) {
+			for _, h := range stage.held {
+				n += uint64(len(h))
+			}
+			return n
+		}
+		next := 0
+		port := rapid.IntRange(0, ports-1)
+		rt.Repeat(map[string]func(*rapid.T){
+			"turn": func(rt *rapid.T) { l.turn(rapid.IntRange(0, workers-1).Draw(rt, "worker")) },
+			"receive": func(rt *rapid.T) {
+				n := rapid.IntRange(1, 60).Draw(rt, "packets")
+				q := queues[port.Draw(rt, "port")]
+				q.rx = append(q.rx, burstOf(1, next, n)...)
+				next += n
+			},
+			"room":  func(rt *rapid.T) { queues[port.Draw(rt, "port")].room = rapid.IntRange(-1, 30).Draw(rt, "room") },
+			"stuck": func(rt *rapid.T) { queues[port.Draw(rt, "port")].stuck = rapid.Bool().Draw(rt, "stuck") },
+			"": func(*rapid.T) {
+				l.balanced(held())
+			},
+		})
+		require.NoError(rt, l.SetStage(rt.Context(), pairs)) // releases
+		got := l.balanced(0)
+		sent := uint64(0)
+		for _, q := range queues {
+			require.Zero(rt, q.damaged)
+			last := map[uint64]uint64{}
+			for _, n := range q.tickets {
+				require.Greater(rt, n&0xffffffff, last[n>>32], "sent out of order")
+				last[n>>32] = n & 0xffffffff
+			}
+			sent += uint64(len(q.sent))
+		}
+		require.Equal(rt, sent, got.tx)
+		require.NoError(rt, d.Close())
+	})
+}
