@@ -24,7 +24,7 @@ func TestAccountsUnderTraffic(t *testing.T) {
 				q.endless, q.record = true, false
 			}
 			stop := l.start(t)
-			for range 4 {
+			for range 8 / workers { // more wait longer for each other
 				accounts, err := l.Accounts()
 				require.NoError(t, err)
 				require.Len(t, accounts, 1)

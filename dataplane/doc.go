@@ -4,7 +4,7 @@
 //
 // # Model
 //
-// One turn of a [Worker] is: mail; each receive queue it owns, up to EachBurst
+// One turn of a [Worker] is: mail; each receive queue it owns, up to Config.Burst
 // frames, through the [Stage]; then everything queued for sending is flushed and
 // completed transmissions are reclaimed. A burst runs to completion before the
 // next one is taken.
@@ -34,6 +34,8 @@
 //
 // A stage that panics takes down its worker. The frames it had are recovered, the
 // ports that worker polled are closed, an [Event] tells, and other workers go on.
+// Recovered is what the burst it was given still names, and what a [FrameHolder]
+// releases: frames that a stage has moved elsewhere are lost with it.
 //
 // # Concurrency
 //

@@ -239,3 +239,28 @@ func TestErrorTextsAreOneLine(t *testing.T) {
 		require.True(t, strings.HasPrefix(err.Error(), "dataplane: "), err)
 	}
 }
+
+// Close brings every frame home, wherever it is: in a transmit buffer, on a send
+// queue, held by the owner of that, or in a device.
+func TestCloseWithFramesEverywhere(t *testing.T) {
+	l := newLab(t, dataplane.Config{Stage: to(1), Cores: unpinned(2), Burst: 8})
+	_, a := l.port("a", 0)
+	_, b := l.port("b", 1)
+	a.rx = burstOf(1, 0, 24)
+	b.room, b.stuck = 3, true
+	l.turn(0)
+	l.turn(1) // 3 in the device, 5 held
+	l.turn(0)
+	l.do(0, func(w *dataplane.Worker) {
+		var f [2]mbuf.Frame
+		w.Local().Cache(a.pool.ID()).TakeFrames(f[:], 0, 60, a.pool.Meta(0))
+		w.Send(1, f[0])
+		w.Send(0, f[1])
+	})
+	s := l.stats()
+	require.True(t, s.Pools[0].Balanced())
+	require.Equal(t, 8, s.Pools[0].ByOwner[mbuf.OwnerSendQueue])
+	require.Equal(t, 3, s.Pools[0].ByOwner[mbuf.OwnerDevice])
+	require.Equal(t, 5+2, s.Pools[0].ByOwner[mbuf.OwnerBurst])
+	require.NoError(t, l.Close())
+}

@@ -127,7 +127,7 @@ func (w *Worker) sendAcross(t *txPort, frames []mbuf.Frame) {
 }
 
 // drainSendQueues sends what other workers queued for ports of this one, at most
-// EachBurst frames a port and turn. What does not fit stays held, so the send
+// Config.Burst frames a port and turn. What does not fit stays held, so the send
 // queue fills up and its limit does its work.
 func (w *Worker) drainSendQueues() int {
 	work := 0

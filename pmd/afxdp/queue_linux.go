@@ -126,8 +126,10 @@ func (q *queue) TxBurst(src []mbuf.Frame) int {
 		case xsk.Full:
 			return done
 		case xsk.BadLength:
-			// The frame is ours to free: it is a good chunk with bad content.
-			q.cache.PutFrames(src[done : done+1])
+			// The chunk is a good one, if it is one of the pool's at all.
+			if src[done].Addr < uint64(len(q.pool.Mem())) {
+				q.cache.PutFrames(src[done : done+1])
+			}
 			fallthrough
 		default:
 			// A frame outside the pool, or one that is posted already, is

@@ -57,8 +57,9 @@ func (m Meta) WithPort(port uint16) Meta {
 // Mem is a pool's memory as the packet path sees it.
 type Mem []byte
 
-// Bytes returns the packet bytes of f. It panics if f does not lie inside the
-// memory, which no driver's receive path lets happen.
+// Bytes returns the packet bytes of f, and no room to append to. It panics if f
+// does not lie inside the memory, which no driver's receive path lets happen.
 func (m Mem) Bytes(f Frame) []byte {
-	return m[f.Addr : f.Addr+uint64(f.Len)]
+	end := f.Addr + uint64(f.Len)
+	return m[f.Addr:end:end]
 }

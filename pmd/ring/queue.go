@@ -138,7 +138,7 @@ func (q *Queue) Counters() pmd.QueueCounters {
 // other end if that is not open, for then it has nobody to walk them.
 func (q *Queue) Walk(l *mbuf.Ledger) {
 	l.Frames(mbuf.OwnerDevice, q.scratch[:q.rx.Snapshot(q.scratch)])
-	if !q.peer.Load() && q.tx != q.rx { // pairs as the load in TxBurst does
+	if !q.peer.Load() { // pairs as the load in TxBurst does
 		l.Frames(mbuf.OwnerDevice, q.scratch[:q.tx.Snapshot(q.scratch)])
 	}
 }

@@ -167,33 +167,6 @@ func TestDriverPairs(t *testing.T) {
 	require.NoError(t, a.Close())
 }
 
-// What was sent to an end that closes just then is found by the sender's walk.
-func TestWalkWithoutReceiver(t *testing.T) {
-	pool, env, _ := newEnv(t, mbuf.Config{Frames: 64})
-	a, b, err := ring.NewPair(ring.Config{}, env)
-	require.NoError(t, err)
-	ea, eb := ring.NewEndpoint(a), ring.NewEndpoint(b)
-	n, err := ea.Send([]byte("to b"))
-	require.NoError(t, err)
-	require.Equal(t, 1, n)
-	led := mbuf.NewLedger(pool)
-	walk := func(ends ...*ring.Endpoint) mbuf.Account {
-		led.Begin()
-		for _, e := range ends {
-			e.Walk(led)
-		}
-		return led.Account()
-	}
-	acct := walk(ea, eb)
-	assert.True(t, acct.Balanced(), "%+v", acct)
-	assert.Equal(t, 1, acct.ByOwner[mbuf.OwnerDevice])
-	require.NoError(t, eb.Close())
-	acct = walk(ea)
-	assert.True(t, acct.Balanced(), "%+v", acct)
-	assert.Zero(t, acct.ByOwner[mbuf.OwnerDevice])
-	require.NoError(t, ea.Close())
-}
-
 func TestOpenErrors(t *testing.T) {
 	_, env, _ := newEnv(t, mbuf.Config{Frames: 64})
 	_, other, _ := newEnv(t, mbuf.Config{Frames: 64})

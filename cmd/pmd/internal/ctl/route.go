@@ -156,7 +156,7 @@ func (s *Server) setForward(r *request) (int, any, error) {
 }
 
 func (s *Server) stop(*request) (int, any, error) {
+	s.target.Stop() // first, in case the log hangs
 	s.log.Info("asked to stop through the control socket")
-	s.target.Stop()
 	return http.StatusAccepted, Stopping{true}, nil
 }

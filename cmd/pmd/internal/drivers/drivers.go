@@ -1,20 +1,14 @@
-// Package drivers is the one place that says which drivers the program offers.
-//
-// # Concurrency
-//
-// [Registry] returns a new registry at each call; it may be read from any
-// goroutine.
-//
-// # Limitations
-//
-// Drivers are compiled in; none is loaded at run time.
 package drivers
 
 import (
 	"example.org/pmd/pmd"
+	"example.org/pmd/pmd/afxdp"
+	"example.org/pmd/pmd/null"
+	"example.org/pmd/pmd/ring"
 )
 
-// Registry returns the drivers that --port may name.
+// Registry returns the drivers that --port may name. Ring ports find their other
+// end among those opened through the same registry.
 func Registry() *pmd.Registry {
-	return pmd.NewRegistry()
+	return pmd.NewRegistry(afxdp.NewDriver(), null.Driver{}, &ring.Driver{})
 }

@@ -76,12 +76,32 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Unpinned < 0 || c.Unpinned > 0 && !c.Cores.IsEmpty() {
 		return c, usage.Errorf("%d unpinned workers and CPUs %q: give one or the other", c.Unpinned, c.Cores)
 	}
+	kinds := c.Registry.Kinds()
+	for _, p := range c.Ports {
+		if !slices.Contains(kinds, p.Driver) {
+			return c, usage.Errorf("port %s: no driver %q; there are %s", p, p.Driver, strings.Join(kinds, ", "))
+		}
+	}
 	if err := c.Pool.Validate(); err != nil {
 		return c, usage.Errorf("frame pool: %w", err)
 	}
 	ports, err := namePorts(c.Ports)
 	c.Ports = ports
 	return c, err
+}
+
+// Validate tells what is wrong with c without touching the machine, or nil. Every
+// error is a mistake of the user.
+func (c Config) Validate() error {
+	c, err := c.withDefaults()
+	if err != nil {
+		return err
+	}
+	if _, err := connect(c.Ports, c.Links); err != nil {
+		return err
+	}
+	_, err = parsePeers(c.Ports, c.Peers)
+	return err
 }
 
 // checkMode tells whether there is such a forwarding mode.

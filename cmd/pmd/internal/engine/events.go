@@ -55,8 +55,15 @@ func (e *events) tell(ev dataplane.Event) {
 	}
 }
 
-// close returns when every queued event was told. No tell may follow.
+// lastWords bounds how long the end waits for events to be told.
+const lastWords = time.Second
+
+// close returns when every queued event was told, or when that takes too long: a
+// log that hangs does not keep the process from ending. No tell may follow.
 func (e *events) close() {
 	close(e.queue)
-	<-e.done
+	select {
+	case <-e.done:
+	case <-time.After(lastWords):
+	}
 }

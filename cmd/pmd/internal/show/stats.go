@@ -96,17 +96,17 @@ func queueTable(s *engine.Stats) *Table {
 	return t
 }
 
-// dropTable has a row for each reason that happened, and each way in which a port
-// missed frames before they were received.
+// dropTable has a row for each reason that happened, and each counter of a device
+// that has come up. docs/drops.md explains both; not all of the latter are losses.
 func dropTable(s *engine.Stats) *Table {
-	t := NewTable("PORT", "LOST AS", "FRAMES→")
+	t := NewTable("PORT", "COUNTER", "COUNT→")
 	for i := range s.Ports {
 		p := &s.Ports[i]
 		for _, reason := range slices.Sorted(maps.Keys(p.Drops)) {
-			t.Row(p.Name, "dropped: "+reason, Count(p.Drops[reason]))
+			t.Row(p.Name, "drop: "+reason, Count(p.Drops[reason]))
 		}
 		for _, name := range slices.Sorted(maps.Keys(p.Missed)) {
-			t.Row(p.Name, "missed: "+name, Count(p.Missed[name]))
+			t.Row(p.Name, "device: "+name, Count(p.Missed[name]))
 		}
 	}
 	return t

@@ -1,0 +1,160 @@
+//go:build linux
+
+package bench
+
+import (
+	"context"
+	"encoding/binary"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"example.org/pmd/pmd"
+	"example.org/pmd/pmd/afxdp"
+	"example.org/pmd/pmd/netlab"
+	"example.org/pmd/pmd/netlab/netlabtest"
+)
+
+// wire is two veth pairs: host a — p0, p1 — host b. The ports are in a namespace
+// of their own, so that pmd and peers can take them in turn.
+type wire struct {
+	lab         *netlab.Lab
+	a, b, ports *netlab.Namespace
+}
+
+func newWire(tb testing.TB) *wire {
+	tb.Helper()
+	w := &wire{lab: netlabtest.New(tb)}
+	for name, ns := range map[string]**netlab.Namespace{"a": &w.a, "b": &w.b, "ports": &w.ports} {
+		var err error
+		*ns, err = w.lab.Namespace(name)
+		require.NoError(tb, err)
+	}
+	_, err := w.lab.Veth(netlab.VethEnd{Namespace: w.a, Name: "ha"}, netlab.VethEnd{Namespace: w.ports, Name: "p0"})
+	require.NoError(tb, err)
+	_, err = w.lab.Veth(netlab.VethEnd{Namespace: w.b, Name: "hb"}, netlab.VethEnd{Namespace: w.ports, Name: "p1"})
+	require.NoError(tb, err)
+	return w
+}
+
+// open opens both ports.
+func (w *wire) open(ctx context.Context, env pmd.Env) ([]pmd.Device, error) {
+	drv := afxdp.NewDriver()
+	var devs []pmd.Device
+	for _, name := range []string{"p0", "p1"} {
+		d, err := drv.OpenConfig(ctx, afxdp.Config{Interface: name, Netns: w.ports.Path()}, env)
+		if err != nil {
+			for _, d := range devs {
+				_ = d.Close()
+			}
+			return nil, err
+		}
+		devs = append(devs, d)
+	}
+	return devs, nil
+}
+
+func benchmarkAFXDP(b *testing.B, mode string) {
+	netlabtest.RequireRoot(b)
+	w := newWire(b)
+	poll := pollCPU(b)
+	r, err := Start(b.Context(), RigConfig{Mode: mode, Cores: []int{poll}, Open: w.open})
+	require.NoError(b, err)
+	w.checkEffect(b, mode)
+	sink, err := w.b.Sink("hb", false)
+	require.NoError(b, err)
+	before, err := r.Stats(b.Context())
+	require.NoError(b, err)
+	stop := w.flood(b, 0)
+	measure(b, r, mode)
+	stop()
+	// The poller may still be at the last frames.
+	var sent, got uint64
+	require.Eventually(b, func() bool {
+		after, err := r.Stats(b.Context())
+		require.NoError(b, err)
+		sent = after.Ports[1].TxPackets - before.Ports[1].TxPackets
+		got, _, err = sink.Count()
+		require.NoError(b, err)
+		return sent == got && after.Ports[1].InHand == 0
+	}, 5*time.Second, 5*time.Millisecond, "frames sent and frames that arrived")
+	require.NoError(b, r.Close())
+}
+
+// flood sends 60-byte frames, 64 on a real wire, from host a as fast as one CPU
+// can, until the returned function is called.
+func (w *wire) flood(tb testing.TB, cpu int) (stop func()) {
+	tb.Helper()
+	gen, err := w.a.Generator("ha", netlab.GeneratorConfig{Size: 60})
+	require.NoError(tb, err)
+	require.NoError(tb, gen.Start(cpu))
+	return func() {
+		tb.Helper()
+		_, err := gen.Stop()
+		require.NoError(tb, err)
+		require.NoError(tb, gen.Close())
+	}
+}
+
+// checkEffect sends frames through the port pair by hand and looks at what
+// arrives.
+func (w *wire) checkEffect(tb testing.TB, mode string) {
+	tb.Helper()
+	in, out := packetSocket(tb, w.a, "ha"), packetSocket(tb, w.b, "hb")
+	frame := make([]byte, 60)
+	copy(frame, []byte{2, 0, 0, 0, 0, 0xd, 2, 0, 0, 0, 0, 0x5, 0x88, 0xb5})
+	want := append([]byte{}, frame...)
+	if mode == "macswap" {
+		copy(want, frame[6:12])
+		copy(want[6:], frame[:6])
+	}
+	got := make([]byte, 2048)
+	deadline := time.Now().Add(2 * time.Second)
+	for i := uint32(0); ; i++ {
+		binary.BigEndian.PutUint32(frame[20:], i)
+		_, err := unix.Write(in, frame)
+		require.NoError(tb, err)
+		n, err := unix.Read(out, got)
+		if mode == "rxonly" {
+			require.Error(tb, err, "rxonly sends nothing")
+			return
+		}
+		if err != nil {
+			require.True(tb, time.Now().Before(deadline), "no frame arrived: %v", err)
+			continue
+		}
+		copy(want[20:24], got[20:24])
+		if mode == "mac" {
+			require.NotEqual(tb, frame[:12], got[:12])
+			copy(want[:12], got[:12])
+		}
+		require.Equal(tb, want, got[:n])
+		return
+	}
+}
+
+// packetSocket opens a socket that sends and receives local experimental frames
+// (EtherType 0x88b5, IEEE 802) on an interface, giving up a read after 50 ms.
+func packetSocket(tb testing.TB, ns *netlab.Namespace, ifname string) int {
+	tb.Helper()
+	fd := -1
+	require.NoError(tb, ns.Do(func() (err error) {
+		const proto = 0x88b5
+		be := proto>>8 | proto&0xff<<8
+		if fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, be); err != nil {
+			return err
+		}
+		link, err := ns.Handle().LinkByName(ifname)
+		if err != nil {
+			return err
+		}
+		if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Usec: 50_000}); err != nil {
+			return err
+		}
+		return unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: uint16(be), Ifindex: link.Attrs().Index})
+	}))
+	tb.Cleanup(func() { unix.Close(fd) })
+	return fd
+}

@@ -1,0 +1,159 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"example.org/pmd/cmd/pmd/internal/app"
+)
+
+// call runs a command in this process.
+func call(args ...string) (status int, stdout, stderr string) {
+	var out, err bytes.Buffer
+	status = Main(args, &app.App{Stdout: &out, Stderr: &err, Exit: func(int) { panic("exit") }})
+	return status, out.String(), err.String()
+}
+
+// shortDir is a directory whose path leaves room for a socket.
+func shortDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "pmd")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
+func TestExitStatus(t *testing.T) {
+	dir := shortDir(t)
+	socket := filepath.Join(dir, "s")
+	file := filepath.Join(dir, "file")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	live := filepath.Join(dir, "live")
+	l, err := net.Listen("unix", live)
+	require.NoError(t, err)
+	defer l.Close()
+
+	two := "run --socket SOCKET --port null:name=a --port null:name=b "
+	for line, want := range map[string]struct {
+		status int
+		say    string
+	}{
+		"run":                                     {2, "for example: pmd run --port eth1 --port eth2"},
+		"run extra":                               {2, "unexpected argument extra"},
+		"bogus":                                   {2, "unexpected argument bogus"},
+		"stats --nope":                            {2, "unknown flag --nope; see \"pmd stats --help\""},
+		"if":                                      {2, `expected "show"`},
+		"forward":                                 {2, "expected one of"},
+		"forward set":                             {2, "<mode>"},
+		"forward set fast":                        {2, `"io","mac","macswap","rxonly"`},
+		"completion tcsh":                         {2, `"bash","zsh","fish"`},
+		"stats --interval 1ms":                    {2, "use 10ms or more"},
+		"stats --interval soon":                   {2, "soon"},
+		"stats --count=-1":                        {2, "--count -1"},
+		"stop --timeout=-1s":                      {2, "--timeout -1s"},
+		two + "--forward fast":                    {2, `"io","mac","macswap","rxonly"`},
+		two + "--burst 0":                         {2, "use 1 to 256"},
+		two + "--burst 257":                       {2, "use 1 to 256"},
+		two + "--frames 0":                        {2, "use 64 to 4194304"},
+		two + "--frames 63":                       {2, "64 to 4194304"},
+		two + "--cores 1-":                        {2, "--cores"},
+		two + "--cores 8191":                      {2, "CPU 8191 does not exist: choose from"},
+		two + "--cores 0,99999":                   {2, "number from 0 to 8191"},
+		two + "--duration=-1s":                    {2, "--duration -1s"},
+		two + "--xconnect 0:9":                    {2, `no port "9"`},
+		two + "--eth-peer 0,zz":                   {2, `"zz" is not an Ethernet address`},
+		two + "--port null:name=a":                {2, "given twice"},
+		"run --port null:x=1 --socket SOCKET":     {2, `driver null has no option "x"; it has`},
+		"run --port null:size=1 --socket SOCKET":  {2, "size=1"},
+		"run --port foo:x=1 --socket SOCKET":      {2, `no driver "foo"; there are afxdp, null, ring`},
+		"run --port ,x --socket SOCKET":           {2, "begin with an interface"},
+		"run --port null:a --socket SOCKET":       {2, "is not key=value"},
+		"run --port nosuchif0 --socket SOCKET":    {1, "nosuchif0"},
+		"run --port null: --socket FILE":          {2, "is no socket"},
+		"run --port null: --socket LIVE":          {1, "pmd stop --socket"},
+		"run --port null: --socket /no/such/dir":  {1, "no such file or directory"},
+		"stats --socket SOCKET":                   {1, `no pmd answers on SOCKET: start one with "pmd run"`},
+		"stats --clear --json --socket SOCKET":    {1, "no pmd answers"},
+		"if show --socket SOCKET":                 {1, "no pmd answers"},
+		"if show eth1 --socket SOCKET":            {1, "no pmd answers"},
+		"forward show --socket SOCKET":            {1, "no pmd answers"},
+		"forward set io --socket SOCKET":          {1, "no pmd answers"},
+		"stop --socket SOCKET":                    {1, "no pmd answers"},
+		"stats --socket FILE":                     {1, "FILE"},
+		"version extra":                           {2, "unexpected argument"},
+		"stats --interval 1s --json=maybe":        {2, "--json"},
+		"run --port null: --take-management=what": {2, "--take-management"},
+	} {
+		t.Run(line, func(t *testing.T) {
+			fill := strings.NewReplacer("SOCKET", socket, "FILE", file, "LIVE", live).Replace
+			status, stdout, stderr := call(strings.Fields(fill(line))...)
+			assert.Equal(t, want.status, status, stderr)
+			assert.Empty(t, stdout)
+			assert.Contains(t, stderr, fill(want.say))
+			assert.Equal(t, 1, strings.Count(stderr, "\n"), "one line: %s", stderr)
+			assert.True(t, strings.HasPrefix(stderr, "pmd: "), stderr)
+			assert.NoFileExists(t, socket, "nothing is left behind")
+		})
+	}
+}
+
+func TestHelp(t *testing.T) {
+	for _, args := range [][]string{nil, {"--help"}, {"run", "--help"}, {"if", "show", "-h"}, {"completion", "--help"}} {
+		status, stdout, stderr := call(args...)
+		assert.Equal(t, 0, status)
+		assert.Contains(t, stdout, "Usage: pmd")
+		assert.Empty(t, stderr)
+	}
+	_, stdout, _ := call()
+	for _, c := range []string{"run", "demo", "stats", "if show", "forward show", "forward set", "stop", "version", "completion"} {
+		assert.Contains(t, stdout, "\n  "+c+" ")
+	}
+}
+
+func TestVersion(t *testing.T) {
+	status, stdout, _ := call("version")
+	assert.Equal(t, 0, status)
+	assert.True(t, strings.HasPrefix(stdout, "pmd "))
+	status, stdout, _ = call("version", "--json")
+	assert.Equal(t, 0, status)
+	var v map[string]any
+	require.NoError(t, json.Unmarshal([]byte(stdout), &v))
+	for _, k := range []string{"version", "revision", "go", "os", "arch"} {
+		assert.Contains(t, v, k)
+	}
+}
+
+func TestSocketFromTheEnvironment(t *testing.T) {
+	t.Setenv("PMD_SOCKET", "/no/such/place")
+	status, _, stderr := call("stats")
+	assert.Equal(t, 1, status)
+	assert.Contains(t, stderr, "/no/such/place")
+	_, _, stderr = call("stats", "--socket", "/other")
+	assert.Contains(t, stderr, "/other", "the flag goes before")
+}
+
+func TestTakeManagementReachesAFXDPPortsOnly(t *testing.T) {
+	c := RunCmd{Port: []string{"eth1", "null:", "eth2,take-management=off"}, TakeManagement: true, Burst: 64, Frames: 64, Forward: "io"}
+	cfg, err := c.config()
+	require.NoError(t, err)
+	assert.Equal(t, "on", cfg.Ports[0].Options["take-management"])
+	assert.NotContains(t, cfg.Ports[1].Options, "take-management")
+	assert.Equal(t, "off", cfg.Ports[2].Options["take-management"], "what a port says itself holds")
+}
+
+func ExampleMain() {
+	status := Main([]string{"run"}, &app.App{Stdout: os.Stdout, Stderr: os.Stdout})
+	fmt.Println("status", status)
+	// Output:
+	// pmd: run: no port: name at least one with --port, for example: pmd run --port eth1 --port eth2
+	// status 2
+}

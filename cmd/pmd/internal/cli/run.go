@@ -1,0 +1,235 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"example.org/pmd/cmd/pmd/internal/app"
+	"example.org/pmd/cmd/pmd/internal/ctl"
+	"example.org/pmd/cmd/pmd/internal/drivers"
+	"example.org/pmd/cmd/pmd/internal/engine"
+	"example.org/pmd/cmd/pmd/internal/show"
+	"example.org/pmd/cmd/pmd/internal/usage"
+	"example.org/pmd/cpu"
+	"example.org/pmd/dataplane"
+	"example.org/pmd/pmd"
+	"example.org/pmd/pmd/mbuf"
+)
+
+// RunCmd is pmd run.
+type RunCmd struct {
+	Port           []string      `short:"p" sep:"none" placeholder:"SPEC" complete:"port" help:"A port: IFNAME[,KEY=VALUE…] for AF_XDP, or DRIVER:KEY=VALUE,…. Give it once for each port."`
+	Forward        string        `short:"f" default:"io" enum:"${modes}" placeholder:"MODE" help:"Forwarding mode: ${enum} (default ${default})."`
+	Cores          string        `short:"c" placeholder:"LIST" help:"CPUs to poll on, as in 2-5,8 (default: isolated CPUs, else all but the lowest; no more than the ports need)."`
+	Xconnect       []string      `placeholder:"A:B" help:"Connect two ports, by name or number (default: 0:1, 2:3, …)."`
+	EthPeer        []string      `sep:"none" placeholder:"PORT,MAC" help:"Address that mode mac sends to on this port (default 02:00:00:00:00:NN)."`
+	Burst          int           `default:"64" placeholder:"N" help:"Frames a queue visit takes, 1 to 256 (default ${default})."`
+	Frames         int           `default:"16384" placeholder:"N" help:"Frames of each pool, rounded up to a power of two (default ${default})."`
+	TakeManagement bool          `help:"Allow AF_XDP ports that hold the default route or this SSH session."`
+	Duration       time.Duration `short:"d" placeholder:"D" help:"Stop after this time, as in 30s (default: never)."`
+	JSON           bool          `name:"json" help:"At the end write the statistics as one JSON object, and nothing else, to standard output."`
+	SocketFlag
+}
+
+// config turns the flags into what the engine takes.
+func (c *RunCmd) config() (engine.Config, error) {
+	if len(c.Port) == 0 {
+		return engine.Config{}, usage.Errorf("run: no port: name at least one with --port, for example: %s", engine.Example)
+	}
+	if c.Duration < 0 {
+		return engine.Config{}, usage.Errorf("run: --duration %v: use a time such as 30s, or leave it out to run until stopped", c.Duration)
+	}
+	if c.Burst < 1 {
+		return engine.Config{}, usage.Errorf("run: --burst %d: use 1 to %d", c.Burst, pmd.MaxBurst)
+	}
+	if c.Frames < 1 {
+		return engine.Config{}, usage.Errorf("run: --frames %d: use %d to %d", c.Frames, mbuf.MinFrames, mbuf.MaxFrames)
+	}
+	cfg := engine.Config{
+		Registry: drivers.Registry(), Mode: c.Forward, Links: c.Xconnect, Peers: c.EthPeer,
+		Burst: c.Burst, Pool: mbuf.Config{Frames: c.Frames}, Confine: true,
+	}
+	for _, text := range c.Port {
+		spec, err := pmd.ParseSpec(text)
+		if err != nil {
+			return cfg, fmt.Errorf("run: --port: %w", err)
+		}
+		if _, said := spec.Options["take-management"]; c.TakeManagement && !said && spec.Driver == pmd.DefaultDriver {
+			spec.Options["take-management"] = "on"
+		}
+		cfg.Ports = append(cfg.Ports, spec)
+	}
+	var err error
+	if cfg.Cores, err = cpu.ParseList(c.Cores); err != nil {
+		return cfg, usage.Errorf("run: --cores: %w", err)
+	}
+	if err := cfg.Validate(); err != nil {
+		return cfg, fmt.Errorf("run: %w", err)
+	}
+	return cfg, nil
+}
+
+// Run runs a dataplane until it is told to stop.
+func (c *RunCmd) Run(a *app.App) error {
+	cfg, err := c.config()
+	if err != nil {
+		return err
+	}
+	log := slog.New(slog.NewTextHandler(a.Stderr, nil))
+	cfg.OnEvent = func(e dataplane.Event) { logEvent(log, e) }
+
+	// The socket first: if another process has it, no port has been touched.
+	listener, err := ctl.Listen(c.path())
+	if err != nil {
+		return fmt.Errorf("run: %w", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	defer c.watchSignals(a, cancel)()
+
+	eng, err := engine.Start(ctx, cfg)
+	if err != nil {
+		if ctx.Err() != nil {
+			err = context.Canceled
+		}
+		return errors.Join(fmt.Errorf("run: %w", err), listener.Close())
+	}
+	server := ctl.NewServer(eng, log)
+	go func() {
+		if err := server.Serve(listener); err != nil {
+			log.Error("the control socket is lost, forwarding goes on", "error", err)
+		}
+	}()
+	c.announce(a.Stderr, eng)
+	if c.Duration > 0 {
+		timer := time.AfterFunc(c.Duration, eng.Stop)
+		defer timer.Stop()
+	}
+	<-eng.Stopping()
+	err = eng.Wait()
+	// Only now may the socket go: who waits for that finds the ports free.
+	closeCtx, closed := context.WithTimeout(context.Background(), time.Second)
+	defer closed()
+	err = errors.Join(err, server.Close(closeCtx))
+	return errors.Join(err, c.report(a.Stdout, eng.Final()))
+}
+
+// watchSignals cancels at the first signal and ends the process at the second. The
+// function it returns stops watching.
+func (c *RunCmd) watchSignals(a *app.App, cancel func()) (stop func()) {
+	done, ended := make(chan struct{}), make(chan struct{})
+	wait := func() (os.Signal, bool) {
+		select {
+		case s := <-a.Signals:
+			return s, true
+		case <-done:
+			return nil, false
+		}
+	}
+	go func() {
+		defer close(ended)
+		s, ok := wait()
+		if !ok {
+			return
+		}
+		cancel()
+		// Not here: a terminal that takes no text must not keep the second
+		// signal from being seen.
+		go fmt.Fprintf(a.Stderr, "pmd: %v: stopping; once more ends at once\n", s)
+		if _, ok := wait(); ok {
+			a.Exit(ExitFailure)
+		}
+	}()
+	return func() {
+		close(done)
+		<-ended
+	}
+}
+
+// announce says what is running.
+func (c *RunCmd) announce(w io.Writer, eng *engine.Engine) {
+	list, err := eng.Interfaces(context.Background())
+	if err != nil {
+		return // it is stopping already
+	}
+	for _, f := range list {
+		parts := []string{f.Driver}
+		if f.Mode != "" {
+			parts[0] += " " + f.Mode
+		}
+		queues := "1 queue"
+		if len(f.Queues) != 1 {
+			queues = fmt.Sprintf("%d queues", len(f.Queues))
+		}
+		parts = append(parts, queues, f.MAC, fmt.Sprintf("MTU %d", f.MTU))
+		if !f.Up {
+			parts = append(parts, strings.TrimSuffix("down: "+f.Detail, ": "))
+		}
+		fmt.Fprintf(w, "pmd: port %d %s: %s, to %s\n", f.ID, f.Name, strings.Join(parts, ", "), f.To)
+	}
+	poll, rest := eng.Cores()
+	cpus := make([]string, len(poll))
+	for i, id := range poll {
+		cpus[i] = show.CPU(id)
+	}
+	line := fmt.Sprintf("pmd: mode %s, polling on CPU %s", eng.Mode(), strings.Join(cpus, ","))
+	if !rest.IsEmpty() {
+		line += fmt.Sprintf(", everything else on CPU %v", rest)
+	}
+	fmt.Fprintln(w, line)
+	socket := ""
+	if c.path() != ctl.DefaultSocket() {
+		socket = " --socket " + c.path()
+	}
+	fmt.Fprintf(w, "pmd: socket %s; look with \"pmd stats%s\", end with Ctrl-C or \"pmd stop%s\"\n", c.path(), socket, socket)
+}
+
+// report writes what the run came to, and tells if something was wrong with it.
+func (c *RunCmd) report(w io.Writer, s *engine.Stats) error {
+	if s == nil {
+		return nil // Wait has told why
+	}
+	var err error
+	if c.JSON {
+		err = writeJSON(w, s)
+	} else {
+		err = show.Summary(w, s)
+	}
+	for _, core := range s.Cores {
+		if core.State == "failed" {
+			err = errors.Join(err, fmt.Errorf("run: the worker on CPU %s failed, see the log above", show.CPU(core.CPU)))
+		}
+	}
+	for _, p := range s.Pools {
+		if !p.Balanced() {
+			err = errors.Join(err, fmt.Errorf("run: pool %s: %d of %d frames accounted for, %d found twice: report it with the log above",
+				p.Pool, p.Accounted, p.Frames, p.Duplicate))
+		}
+	}
+	return err
+}
+
+// logEvent logs what happened to a port or a worker.
+func logEvent(log *slog.Logger, e dataplane.Event) {
+	level := slog.LevelInfo
+	switch e.Kind {
+	case dataplane.EventPortDown, engine.EventsLost:
+		level = slog.LevelWarn
+	case dataplane.EventWorkerFailed:
+		level = slog.LevelError
+	}
+	attrs := []slog.Attr{slog.String("event", e.Kind)}
+	if e.Port != "" {
+		attrs = append(attrs, slog.String("port", e.Port))
+	}
+	if e.CPU != dataplane.Unpinned {
+		attrs = append(attrs, slog.Int("cpu", e.CPU))
+	}
+	log.LogAttrs(context.Background(), level, e.Text, attrs...)
+}

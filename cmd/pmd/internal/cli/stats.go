@@ -1,0 +1,98 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"example.org/pmd/cmd/pmd/internal/app"
+	"example.org/pmd/cmd/pmd/internal/engine"
+	"example.org/pmd/cmd/pmd/internal/show"
+	"example.org/pmd/cmd/pmd/internal/usage"
+)
+
+// minInterval is the shortest time between two tables; nobody reads faster, and a
+// program reads the socket.
+const minInterval = 10 * time.Millisecond
+
+// StatsCmd is pmd stats.
+type StatsCmd struct {
+	JSON     bool          `name:"json" help:"Write JSON, one object a line."`
+	Interval time.Duration `short:"i" placeholder:"D" help:"Show again after each D, as in 1s, with rates over that time."`
+	Count    int           `short:"n" placeholder:"N" help:"Show N times (default: once, or with --interval until interrupted)."`
+	Clear    bool          `help:"Show, and count from zero again."`
+	SocketFlag
+}
+
+// Run shows the statistics of the running process.
+func (c *StatsCmd) Run(a *app.App) error {
+	if c.Interval != 0 && c.Interval < minInterval {
+		return usage.Errorf("stats: --interval %v: use %v or more", c.Interval, minInterval)
+	}
+	if c.Count < 0 {
+		return usage.Errorf("stats: --count %d: use 1 or more", c.Count)
+	}
+	ctx, done := a.Interruptible(context.Background())
+	defer done()
+	err := c.show(ctx, a.Stdout)
+	if c.Interval > 0 && errors.Is(err, context.Canceled) {
+		return nil // a watch has no other end
+	}
+	return err
+}
+
+func (c *StatsCmd) show(ctx context.Context, w io.Writer) error {
+	client := c.client()
+	defer client.Close()
+	read := client.Stats
+	if c.Clear {
+		read = client.Clear
+	}
+	last, err := read(ctx)
+	if err != nil {
+		return err
+	}
+	if err := c.print(w, last); err != nil {
+		return err
+	}
+	count, interval := c.Count, c.Interval
+	switch {
+	case count == 0 && interval == 0:
+		count = 1
+	case interval == 0:
+		interval = time.Second
+	}
+	if count == 1 {
+		return nil
+	}
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for i := 1; count == 0 || i < count; i++ {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+		s, err := client.Stats(ctx)
+		if err != nil {
+			return err
+		}
+		if !c.JSON {
+			fmt.Fprintln(w)
+		}
+		if err := c.print(w, s.Since(last)); err != nil {
+			return err
+		}
+		last = s
+	}
+	return nil
+}
+
+func (c *StatsCmd) print(w io.Writer, s *engine.Stats) error {
+	if c.JSON {
+		return writeJSON(w, s)
+	}
+	return show.Stats(w, s)
+}

@@ -1,0 +1,427 @@
+package ctl
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"example.org/pmd/cmd/pmd/internal/drivers"
+	"example.org/pmd/cmd/pmd/internal/engine"
+	"example.org/pmd/cmd/pmd/internal/usage"
+	"example.org/pmd/dataplane"
+	"example.org/pmd/pmd"
+	"example.org/pmd/pmd/mbuf"
+)
+
+// fakeTarget answers what it is told to.
+type fakeTarget struct {
+	mu      sync.Mutex
+	mode    string
+	stopped int
+	err     error
+	panics  bool
+	block   chan struct{}
+}
+
+func (f *fakeTarget) stats(ctx context.Context) (*engine.Stats, error) {
+	if f.panics {
+		panic("boom")
+	}
+	if f.block != nil {
+		select {
+		case <-f.block:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	return &engine.Stats{Forward: f.mode}, f.err
+}
+
+func (f *fakeTarget) Stats(ctx context.Context) (*engine.Stats, error) { return f.stats(ctx) }
+func (f *fakeTarget) Clear(ctx context.Context) (*engine.Stats, error) { return f.stats(ctx) }
+
+func (f *fakeTarget) Interfaces(context.Context) ([]engine.Interface, error) {
+	return []engine.Interface{{Name: "a"}}, f.err
+}
+
+func (f *fakeTarget) Interface(_ context.Context, ref string) (engine.Interface, error) {
+	if ref != "a" {
+		return engine.Interface{}, fmt.Errorf("%w: %q", engine.ErrNoPort, ref)
+	}
+	return engine.Interface{Name: "a"}, f.err
+}
+
+func (f *fakeTarget) Forwarding() engine.Forwarding {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return engine.Forwarding{Mode: f.mode, Modes: []string{"io"}, Connect: []engine.Connection{}}
+}
+
+func (f *fakeTarget) SetMode(_ context.Context, mode string) error {
+	if mode != "io" && mode != "mac" {
+		return usage.Errorf("no forwarding mode %q", mode)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.mode = mode
+	return f.err
+}
+
+func (f *fakeTarget) Stop() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.stopped++
+}
+
+var discard = slog.New(slog.DiscardHandler)
+
+// ask sends a request without a socket.
+func ask(s *Server, method, path, body string) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, httptest.NewRequest(method, path, strings.NewReader(body)))
+	return w
+}
+
+func TestRequests(t *testing.T) {
+	for name, c := range map[string]struct {
+		method, path, body string
+		status             int
+		says               string
+	}{
+		"index":            {"GET", "/v1", "", 200, `"/v1/stats/clear"`},
+		"version":          {"GET", "/v1/version", "", 200, `"go":"go1.`},
+		"stats":            {"GET", "/v1/stats", "", 200, `"forward":"io"`},
+		"clear":            {"POST", "/v1/stats/clear", "", 200, `"forward":"io"`},
+		"clear with {}":    {"POST", "/v1/stats/clear", " {} ", 200, `"forward":"io"`},
+		"interfaces":       {"GET", "/v1/interfaces", "", 200, `{"interfaces":[{`},
+		"interface":        {"GET", "/v1/interfaces/a", "", 200, `"name":"a"`},
+		"forward":          {"GET", "/v1/forward", "", 200, `"mode":"io"`},
+		"set forward":      {"PUT", "/v1/forward", `{"mode":"mac"}`, 200, `"mode":"mac"`},
+		"stop":             {"POST", "/v1/stop", "", 202, `{"stopping":true}`},
+		"no path":          {"GET", "/v2", "", 404, `GET /v1 lists`},
+		"no path below":    {"GET", "/v1/stats/x", "", 404, `GET /v1 lists`},
+		"no port":          {"GET", "/v1/interfaces/zz", "", 404, `\"zz\"`},
+		"method":           {"POST", "/v1/stats", "", 405, `use GET`},
+		"method of two":    {"DELETE", "/v1/forward", "", 405, `use GET, PUT`},
+		"unknown mode":     {"PUT", "/v1/forward", `{"mode":"x"}`, 400, `\"x\"`},
+		"no mode":          {"PUT", "/v1/forward", `{}`, 400, `names no mode`},
+		"null":             {"PUT", "/v1/forward", `null`, 400, `names no mode`},
+		"empty body":       {"PUT", "/v1/forward", ``, 400, `body is empty`},
+		"not JSON":         {"PUT", "/v1/forward", `mode=io`, 400, `invalid character`},
+		"truncated":        {"PUT", "/v1/forward", `{"mode":`, 400, `unexpected EOF`},
+		"wrong type":       {"PUT", "/v1/forward", `{"mode":3}`, 400, `number`},
+		"array":            {"PUT", "/v1/forward", `[]`, 400, `array`},
+		"unknown field":    {"PUT", "/v1/forward", `{"mode":"io","speed":1}`, 400, `unknown field`},
+		"more behind":      {"PUT", "/v1/forward", `{"mode":"io"}{}`, 400, `something follows`},
+		"body where none":  {"POST", "/v1/stop", `{"now":true}`, 400, `unknown field`},
+		"body of a GET":    {"GET", "/v1/stats", `x`, 400, `invalid character`},
+		"body too long":    {"PUT", "/v1/forward", `{"mode":"` + strings.Repeat("x", MaxBody) + `"}`, 413, `longer than 65536`},
+		"odd method":       {"BREW", "/v1/stats", "", 405, `use GET`},
+		"encoded name":     {"GET", "/v1/interfaces/%61", "", 200, `"name":"a"`},
+		"name with spaces": {"GET", "/v1/interfaces/a%20b", "", 404, `a b`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := &fakeTarget{mode: "io"}
+			w := ask(NewServer(f, discard), c.method, c.path, c.body)
+			assert.Equal(t, c.status, w.Code, w.Body)
+			assert.Equal(t, "application/json", w.Header().Get("Content-Type"))
+			assert.True(t, json.Valid(w.Body.Bytes()), w.Body)
+			assert.Contains(t, w.Body.String(), c.says)
+			if c.status >= 400 {
+				var e failure
+				require.NoError(t, json.Unmarshal(w.Body.Bytes(), &e))
+				assert.NotEmpty(t, e.Error)
+				assert.NotContains(t, e.Error, "\n")
+				assert.Equal(t, "io", f.mode, "a refused request changes nothing")
+				assert.Zero(t, f.stopped)
+			}
+		})
+	}
+}
+
+func TestEveryRouteAnswers(t *testing.T) {
+	for _, r := range Routes() {
+		f := &fakeTarget{mode: "io"}
+		body := strings.ReplaceAll(r.Body, "MODE", "io")
+		w := ask(NewServer(f, discard), r.Method, strings.ReplaceAll(r.Path, "{name}", "a"), body)
+		assert.Less(t, w.Code, 300, "%s %s: %s", r.Method, r.Path, w.Body)
+		assert.NotEmpty(t, r.What)
+		assert.NotEmpty(t, r.Answer)
+	}
+}
+
+func TestErrorsHaveAStatus(t *testing.T) {
+	for err, status := range map[error]int{
+		dataplane.ErrClosed:                               503,
+		dataplane.ErrBusy:                                 503,
+		context.DeadlineExceeded:                          503,
+		errors.New("disk on fire"):                        500,
+		usage.Errorf("wrong words"):                       400,
+		errors.Join(errors.New("one"), errors.New("two")): 500,
+	} {
+		w := ask(NewServer(&fakeTarget{err: err}, discard), "GET", "/v1/stats", "")
+		assert.Equal(t, status, w.Code)
+		assert.NotContains(t, strings.TrimSpace(w.Body.String()), `\n`)
+	}
+}
+
+func TestPanicTakesOneRequestOnly(t *testing.T) {
+	var log bytes.Buffer
+	f := &fakeTarget{panics: true, mode: "io"}
+	s := NewServer(f, slog.New(slog.NewTextHandler(&log, nil)))
+	w := ask(s, "GET", "/v1/stats", "")
+	assert.Equal(t, 500, w.Code)
+	assert.NotContains(t, w.Body.String(), "boom", "the client learns nothing of our insides")
+	assert.Contains(t, log.String(), "boom")
+	assert.Equal(t, 200, ask(s, "GET", "/v1/forward", "").Code)
+}
+
+// served runs a server with this target on a socket and returns its path.
+func served(t testing.TB, target Target) string {
+	t.Helper()
+	path := filepath.Join(shortDir(t), "s")
+	l, err := Listen(path)
+	require.NoError(t, err)
+	s := NewServer(target, discard)
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(l) }()
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+		defer cancel()
+		assert.NoError(t, s.Close(ctx))
+		assert.NoError(t, <-done)
+		assert.NoFileExists(t, path)
+	})
+	return path
+}
+
+// shortDir is a directory whose path leaves room for a socket: t.TempDir has the
+// name of the test in it.
+func shortDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "pmd")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
+func TestClient(t *testing.T) {
+	f := &fakeTarget{mode: "io"}
+	c := NewClient(served(t, f))
+	defer c.Close()
+	ctx := context.Background()
+	s, err := c.Stats(ctx)
+	require.NoError(t, err)
+	assert.Equal(t, "io", s.Forward)
+	_, err = c.Clear(ctx)
+	require.NoError(t, err)
+	list, err := c.Interfaces(ctx)
+	require.NoError(t, err)
+	assert.Len(t, list, 1)
+	i, err := c.Interface(ctx, "a")
+	require.NoError(t, err)
+	assert.Equal(t, "a", i.Name)
+	fw, err := c.SetMode(ctx, "mac")
+	require.NoError(t, err)
+	assert.Equal(t, "mac", fw.Mode)
+	fw, err = c.Forwarding(ctx)
+	require.NoError(t, err)
+	assert.Equal(t, "mac", fw.Mode)
+	v, err := c.Version(ctx)
+	require.NoError(t, err)
+	assert.NotEmpty(t, v.Go)
+	require.NoError(t, c.Stop(ctx))
+	assert.Equal(t, 1, f.stopped)
+
+	_, err = c.SetMode(ctx, "x")
+	assert.True(t, usage.Is(err), "a request the server calls wrong is the user's mistake")
+	assert.EqualError(t, err, `no forwarding mode "x"`)
+	_, err = c.Interface(ctx, "a/b c")
+	var e *Error
+	require.ErrorAs(t, err, &e)
+	assert.Equal(t, 404, e.Status)
+	assert.False(t, usage.Is(err))
+}
+
+func TestClientWithoutServer(t *testing.T) {
+	dir := shortDir(t)
+	_, err := NewClient(filepath.Join(dir, "none")).Stats(context.Background())
+	require.ErrorIs(t, err, ErrNotRunning)
+	assert.ErrorContains(t, err, "pmd run")
+
+	dead := filepath.Join(dir, "dead")
+	deadSocket(t, dead)
+	_, err = NewClient(dead).Stats(context.Background())
+	assert.ErrorIs(t, err, ErrNotRunning)
+}
+
+func TestClientOfSomethingElse(t *testing.T) {
+	path := filepath.Join(shortDir(t), "s")
+	l, err := net.Listen("unix", path)
+	require.NoError(t, err)
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
+			_ = c.Close()
+		}
+	}()
+	_, err = NewClient(path).Stats(context.Background())
+	assert.Error(t, err)
+}
+
+func TestWaitGone(t *testing.T) {
+	path := filepath.Join(shortDir(t), "s")
+	l, err := Listen(path)
+	require.NoError(t, err)
+	s := NewServer(&fakeTarget{}, discard)
+	go func() { _ = s.Serve(l) }()
+	c := NewClient(path)
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	assert.ErrorIs(t, c.WaitGone(ctx), context.DeadlineExceeded)
+	go func() {
+		time.Sleep(50 * time.Millisecond)
+		_ = s.Close(context.Background())
+	}()
+	ctx, cancel = context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	assert.NoError(t, c.WaitGone(ctx))
+}
+
+// TestStalledClientsHoldNothing: clients that say nothing, half a header, half a
+// body, or that never read their answer do not keep others from being served, nor
+// the server from closing.
+func TestStalledClientsHoldNothing(t *testing.T) {
+	f := &fakeTarget{mode: "io"}
+	path := served(t, f)
+	for i := range 60 {
+		conn, err := net.Dial("unix", path)
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = conn.Close() })
+		text := []string{
+			"", "GET /v1/stats HT", "PUT /v1/forward HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{",
+			"GET /v1/stats HTTP/1.1\r\nHost: x\r\n\r\n",
+		}[i%4]
+		_, err = io.WriteString(conn, text)
+		require.NoError(t, err)
+	}
+	c := NewClient(path)
+	start := time.Now()
+	for range 20 {
+		_, err := c.Stats(context.Background())
+		require.NoError(t, err)
+	}
+	assert.Less(t, time.Since(start), 3*time.Second)
+}
+
+// TestRequestGivenUp: a client that leaves ends the wait of its request.
+func TestRequestGivenUp(t *testing.T) {
+	f := &fakeTarget{block: make(chan struct{})}
+	c := NewClient(served(t, f))
+	ctx, cancel := context.WithCancel(context.Background())
+	time.AfterFunc(20*time.Millisecond, cancel)
+	_, err := c.Stats(ctx)
+	assert.ErrorIs(t, err, context.Canceled)
+}
+
+func TestHead(t *testing.T) {
+	path := served(t, &fakeTarget{mode: "io"})
+	c := NewClient(path)
+	resp, err := c.http.Head("http://pmd/v1/stats")
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	assert.Equal(t, http.StatusOK, resp.StatusCode)
+}
+
+// TestEngineBehindTheSocket runs the whole: a dataplane, the server, the client.
+func TestEngineBehindTheSocket(t *testing.T) {
+	var specs []pmd.Spec
+	for _, text := range []string{"null:name=a", "null:name=b"} {
+		s, err := pmd.ParseSpec(text)
+		require.NoError(t, err)
+		specs = append(specs, s)
+	}
+	e, err := engine.Start(context.Background(), engine.Config{
+		Registry: drivers.Registry(), Ports: specs, Unpinned: 1, Pool: mbuf.Config{Frames: 1024, HugePages: mbuf.HugeOff},
+	})
+	require.NoError(t, err)
+	c := NewClient(served(t, e))
+	ctx := context.Background()
+	s, err := c.Stats(ctx)
+	require.NoError(t, err)
+	require.Len(t, s.Ports, 2)
+	require.Len(t, s.Pools, 1)
+	assert.Equal(t, s.Pools[0].Frames, s.Pools[0].Accounted)
+	_, err = c.SetMode(ctx, "macswap")
+	require.NoError(t, err)
+	f, err := c.Interface(ctx, "1")
+	require.NoError(t, err)
+	assert.Equal(t, "b", f.Name)
+
+	require.NoError(t, c.Stop(ctx))
+	require.NoError(t, e.Wait())
+	_, err = c.Stats(ctx)
+	var answer *Error
+	require.ErrorAs(t, err, &answer)
+	assert.Equal(t, 503, answer.Status, "the socket outlives the ports")
+}
+
+// FuzzControlBody: whatever the body, the answer is JSON, a wrong body is the
+// client's fault, and the mode is one that exists.
+func FuzzControlBody(f *testing.F) {
+	for _, s := range []string{
+		`{"mode":"io"}`, `{"mode":"mac"}`, `{"mode":"x"}`, ``, `null`, `[]`, `{`, `{"mode":"io"}x`, `{"mode":{"mode":1}}`,
+		`{"MODE":"io"}`, "\x00", `{"mode":"io","mode":"mac"}`, strings.Repeat("[", 20000),
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		target := &fakeTarget{mode: "io"}
+		s := NewServer(target, discard)
+		for _, r := range Routes() {
+			w := httptest.NewRecorder()
+			s.ServeHTTP(w, httptest.NewRequest(r.Method, strings.ReplaceAll(r.Path, "{name}", "a"), bytes.NewReader(body)))
+			if !json.Valid(w.Body.Bytes()) {
+				t.Fatalf("%s %s: answer is no JSON: %q", r.Method, r.Path, w.Body)
+			}
+			if w.Code != 200 && w.Code != 202 && w.Code != 400 && w.Code != 413 {
+				t.Fatalf("%s %s: status %d: %s", r.Method, r.Path, w.Code, w.Body)
+			}
+		}
+		if target.mode != "io" && target.mode != "mac" {
+			t.Fatalf("mode %q", target.mode)
+		}
+	})
+}
+
+func ExampleServer() {
+	s := NewServer(&fakeTarget{mode: "io"}, discard)
+	w := ask(s, http.MethodPut, "/v1/forward", `{"mode":"mac"}`)
+	fmt.Print(w.Code, " ", w.Body)
+	w = ask(s, http.MethodPut, "/v1/forward", `{"speed":9}`)
+	fmt.Print(w.Code, " ", w.Body)
+	// Output:
+	// 200 {"mode":"mac","modes":["io"],"connect":[]}
+	// 400 {"error":"body: unknown field \"speed\""}
+}
