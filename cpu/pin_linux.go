@@ -101,6 +101,40 @@ func (p *Pinned) Release() error {
 	return nil
 }
 
+// YieldEvery is how often a goroutine that never blocks should call [Pinned.Yield]: well
+// within the 10 ms after which Go's monitor thread preempts it (forcePreemptNS,
+// runtime/proc.go).
+const YieldEvery = 5 * time.Millisecond
+
+// Yield passes through Go's scheduler and comes back, on the same CPU, in well under a
+// microsecond if nothing else is to be done. It must run on the goroutine that called Pin,
+// and reports whether the goroutine had to change its thread.
+//
+// A goroutine that does not yield by itself is preempted. If it is locked to its thread,
+// that costs two changes of thread: the scheduler runs on another thread, which wakes ours.
+// Where that other thread finds no CPU at once, as on a machine whose other CPUs are busy
+// receiving packets, a poller stands still for milliseconds. So the lock is let go of for
+// the moment of the yield: the scheduler then runs on this very thread and takes the
+// goroutine up again. Should another thread be quicker, that one is bound to the CPU in
+// place of this one.
+func (p *Pinned) Yield() (moved bool) {
+	runtime.UnlockOSThread()
+	runtime.Gosched()
+	runtime.LockOSThread()
+	tid := unix.Gettid()
+	if tid == p.tid {
+		return false
+	}
+	// We are on a thread of the runtime's, and the runtime has our bound one: they change
+	// places. The kernel refuses only if the CPU has gone meanwhile, and then the old
+	// thread is no better off than this one.
+	if mask, err := threadAffinity(0); err == nil && setThreadAffinity(0, SetOf(p.cpu)) == nil {
+		_ = setThreadAffinity(p.tid, mask)
+		p.tid, p.old = tid, mask
+	}
+	return true
+}
+
 // Current returns the CPU the calling goroutine runs on at the moment of the call. Unless
 // it is pinned, that may be outdated when the call returns. Outside Linux the error matches
 // [errors.ErrUnsupported].

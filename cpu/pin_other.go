@@ -28,6 +28,15 @@ func (p *Pinned) ThreadID() int { return 0 }
 // Release gives the thread its former mask back and unlocks the goroutine from it.
 func (p *Pinned) Release() error { return nil }
 
+// YieldEvery is how often a goroutine that never blocks should call [Pinned.Yield].
+const YieldEvery = 5 * time.Millisecond
+
+// Yield passes through Go's scheduler.
+func (p *Pinned) Yield() (moved bool) {
+	runtime.Gosched()
+	return false
+}
+
 // Current returns the CPU the calling goroutine runs on at the moment of the call. It needs
 // Linux; here the error matches [errors.ErrUnsupported].
 func Current() (int, error) {

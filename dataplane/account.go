@@ -31,7 +31,7 @@ const (
 )
 
 // arrive is called on each worker.
-func (r *rendezvous) arrive() {
+func (r *rendezvous) arrive(clock cpu.Clock) {
 	// Each Add publishes what the worker did; the last one sees them all.
 	if r.arrived.Add(1) == r.want {
 		if r.state.CompareAndSwap(rvWaiting, rvRunning) { // pairs with the abort below
@@ -42,13 +42,13 @@ func (r *rendezvous) arrive() {
 		}
 		return
 	}
-	start := cpu.Cycles()
+	start := clock.Now()
 	for {
 		switch r.state.Load() { // pairs with Store(rvDone)
 		case rvDone, rvAborted:
 			return
 		case rvWaiting:
-			if cpu.Cycles()-start > r.limit && r.state.CompareAndSwap(rvWaiting, rvAborted) {
+			if clock.Now()-start > r.limit && r.state.CompareAndSwap(rvWaiting, rvAborted) {
 				return
 			}
 		}
@@ -59,16 +59,22 @@ func (r *rendezvous) arrive() {
 // time one may wait for another, in many tries.
 var ErrBusy = errors.New("dataplane: the workers did not come to a stand at the same time; try again")
 
+// maxStand bounds the time that one worker waits for another.
+const maxStand = 10 * time.Millisecond
+
 // standstill runs fn while every worker stands still between two bursts. d.mu is
 // held. The time one worker waits for another is bounded: briefly at first,
 // longer if that fails, as it will where workers have no CPU of their own.
 func (d *Dataplane) standstill(fn func()) error {
+	// A device's Exclusive on a queue that nobody polls runs beside the workers.
+	d.ownMu.Lock()
+	defer d.ownMu.Unlock()
 	limit := 200 * time.Microsecond
 	for range 24 {
 		if done, err := d.gather(fn, d.clock.Cycles(limit)); done || err != nil {
 			return err
 		}
-		limit += limit / 2
+		limit = min(limit+limit/2, maxStand)
 	}
 	return ErrBusy
 }
@@ -89,7 +95,7 @@ func (d *Dataplane) gather(fn func(), limit uint64) (done bool, err error) {
 			continue
 		}
 		w.serveMu.Unlock()
-		msgs[i] = &message{fn: func(*Worker) { r.arrive() }, done: make(chan struct{})}
+		msgs[i] = &message{fn: func(w *Worker) { r.arrive(w.clock) }, done: make(chan struct{})}
 	}
 	if missing == 0 {
 		m := message{fn: func(*Worker) { fn() }}
@@ -128,25 +134,31 @@ func (d *Dataplane) gather(fn func(), limit uint64) (done bool, err error) {
 func (d *Dataplane) Accounts() ([]mbuf.Account, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.accounts(d.space.Pools())
+	return d.accounts(d.space.Pools(), func() {})
 }
 
-func (d *Dataplane) accounts(pools []*mbuf.Pool) ([]mbuf.Account, error) {
+// accounts takes the accounts of pools, and calls also at the same stand.
+func (d *Dataplane) accounts(pools []*mbuf.Pool, also func()) ([]mbuf.Account, error) {
 	if d.closed {
 		return nil, ErrClosed
 	}
+	for _, pool := range pools {
+		if d.ledgers[pool] == nil {
+			d.ledgers[pool] = mbuf.NewLedger(pool)
+		}
+	}
+	err := d.standstill(func() {
+		for _, pool := range pools {
+			d.walk(d.ledgers[pool])
+		}
+		also()
+	})
+	if err != nil {
+		return nil, err
+	}
 	var out []mbuf.Account
 	for _, pool := range pools {
-		led := d.ledgers[pool]
-		if led == nil {
-			led = mbuf.NewLedger(pool)
-			d.ledgers[pool] = led
-		}
-		// One pool at a time keeps the stand short.
-		if err := d.standstill(func() { d.walk(led) }); err != nil {
-			return nil, err
-		}
-		out = append(out, led.Account())
+		out = append(out, d.ledgers[pool].Account())
 	}
 	return out, nil
 }

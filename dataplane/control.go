@@ -106,11 +106,12 @@ func (h host) Exclusive(q pmd.Queue, fn func()) {
 
 // Notify implements pmd.Host.
 func (h host) Notify(dev pmd.Device, what string) {
+	h.d.noticeMu.Lock()
+	h.d.notices[dev] = what
+	h.d.noticeMu.Unlock()
 	select {
-	case h.d.notify <- notice{dev, what}:
-	default:
-		// The reader is far behind; it reads Info, so a later notice does.
-		go func() { h.d.notify <- notice{dev, what} }()
+	case h.d.ring <- struct{}{}:
+	default: // somebody is on the way and will see this one too
 	}
 }
 
@@ -120,25 +121,31 @@ func (d *Dataplane) watch(stop <-chan struct{}) {
 		select {
 		case <-stop:
 			return
-		case n := <-d.notify:
-			d.refresh(n)
+		case <-d.ring:
+		}
+		d.noticeMu.Lock()
+		notices := d.notices
+		d.notices = map[pmd.Device]string{}
+		d.noticeMu.Unlock()
+		for dev, what := range notices {
+			d.refresh(dev, what)
 		}
 	}
 }
 
 // refresh reads a device's state and tells the workers whether to send there.
-func (d *Dataplane) refresh(n notice) {
+func (d *Dataplane) refresh(dev pmd.Device, what string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, p := range d.ports {
-		if p.dev != n.dev || p.gone {
+		if p.dev != dev || p.gone {
 			continue
 		}
 		was := p.info.Up
 		p.info = p.dev.Info()
 		// The device may have changed again since it gave notice, so what is
 		// told of up and down is what is so now.
-		kind, text := EventPortChanged, n.what
+		kind, text := EventPortChanged, what
 		if up := p.info.Up; up != was {
 			for _, w := range d.workers {
 				_ = d.do(context.Background(), w, func(w *Worker) { w.tx[p.id].up = up })

@@ -153,13 +153,11 @@ type Dataplane struct {
 	owner map[pmd.Queue]*Worker
 
 	eventMu sync.Mutex
-	notify  chan notice
-}
 
-// notice is a device's word that its state changed.
-type notice struct {
-	dev  pmd.Device
-	what string
+	// notices are devices' last words, for the goroutine that ring wakes.
+	noticeMu sync.Mutex
+	notices  map[pmd.Device]string
+	ring     chan struct{}
 }
 
 // New makes a dataplane with its workers; none runs yet. Errors name the field of
@@ -176,10 +174,12 @@ func New(cfg Config) (*Dataplane, error) {
 	d := &Dataplane{
 		cfg: cfg, space: mbuf.NewSpace(), clock: clock, stage: cfg.Stage,
 		pools: map[pmd.Class]*mbuf.Pool{}, ledgers: map[*mbuf.Pool]*mbuf.Ledger{},
-		owner: map[pmd.Queue]*Worker{}, notify: make(chan notice, 256),
+		owner:   map[pmd.Queue]*Worker{},
+		notices: map[pmd.Device]string{}, ring: make(chan struct{}, 1),
 	}
 	for i, id := range cfg.Cores {
-		w := &Worker{id: i, cpu: id, stage: cfg.Stage, local: mbuf.NewLocal(), each: cfg.Burst, many: len(cfg.Cores) > 1}
+		w := &Worker{id: i, cpu: id, stage: cfg.Stage, local: mbuf.NewLocal(), each: cfg.Burst, many: len(cfg.Cores) > 1,
+			clock: clock, slice: clock.Cycles(cpu.YieldEvery)}
 		w.unmanned.Store(true) // before any goroutine knows w
 		d.workers = append(d.workers, w)
 	}
@@ -354,12 +354,11 @@ func (d *Dataplane) Run(ctx context.Context) error {
 	d.started = time.Now()
 	d.mu.Unlock()
 
-	// Pollers keep their Ps for good; the collector and control need some too.
+	// Pollers keep their Ps for good; the collector and control need some too. It
+	// is set even if it is enough: set, it no longer follows the affinity mask.
 	before := runtime.GOMAXPROCS(0)
-	if need := len(d.workers) + 2; before < need {
-		runtime.GOMAXPROCS(need)
-		defer runtime.GOMAXPROCS(before)
-	}
+	runtime.GOMAXPROCS(max(before, len(d.workers)+2))
+	defer runtime.GOMAXPROCS(before)
 	var wg, control sync.WaitGroup
 	stop := make(chan struct{})
 	control.Go(func() { d.watch(stop) })
@@ -395,6 +394,7 @@ func (d *Dataplane) runWorker(w *Worker, started chan<- error) {
 		}
 		// An error here leaves the thread locked, and it ends with the goroutine.
 		defer func() { _ = pinned.Release() }()
+		w.pinned = pinned
 	}
 	w.serveMu.Lock()
 	w.unmanned.Store(false) // pairs with the Load in do: later mail is ours
@@ -427,10 +427,13 @@ func guard(fn func()) (crash error) {
 
 // loop polls until told to stop.
 func (w *Worker) loop() {
-	w.startCycles = cpu.Cycles()
-	w.lastCycles = w.startCycles
+	w.startCycles = w.clock.Now()
+	w.lastCycles, w.sliceStart = w.startCycles, w.startCycles
 	for !w.stopping {
 		w.turn()
+		if w.lastCycles-w.sliceStart > w.slice {
+			w.yield()
+		}
 	}
 }
 

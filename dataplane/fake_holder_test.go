@@ -48,6 +48,8 @@ func (h *holder) Walk(w *dataplane.Worker, l *mbuf.Ledger) {
 	l.Frames(mbuf.OwnerBurst, h.held[w.ID()])
 }
 
+func (h *holder) Held(w *dataplane.Worker) int { return len(h.held[w.ID()]) }
+
 func (h *holder) Release(w *dataplane.Worker) {
 	if h.release.Load() {
 		panic("the release is ill")

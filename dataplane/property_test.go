@@ -72,6 +72,8 @@ func (s *whim) Walk(w *dataplane.Worker, l *mbuf.Ledger) {
 	l.Frames(mbuf.OwnerBurst, s.held[w.ID()])
 }
 
+func (s *whim) Held(w *dataplane.Worker) int { return len(s.held[w.ID()]) }
+
 func (s *whim) Release(w *dataplane.Worker) {
 	w.DropBurst(pmd.ReasonUser, s.held[w.ID()])
 	s.held[w.ID()] = nil

@@ -29,6 +29,8 @@ type FrameHolder interface {
 	Stage
 	// Walk enters the frames held for worker w. Everything stands still.
 	Walk(w *Worker, l *mbuf.Ledger)
+	// Held returns how many frames are held for w. It is called on w.
+	Held(w *Worker) int
 	// Release is called on w before the stage is replaced or the worker stops;
 	// it must send or drop everything held for w.
 	Release(w *Worker)

@@ -90,6 +90,9 @@ type CoreStats struct {
 	MaxTurnNs uint64 `json:"max_turn_ns"`
 	// Copies counts frames copied from one pool to another.
 	Copies uint64 `json:"copies"`
+	// Held is the number of frames that the stage holds on this core. Over all
+	// ports and cores, received = sent + dropped + in hand + held.
+	Held uint64 `json:"held"`
 }
 
 // PoolStats is a pool and its account.
@@ -105,6 +108,7 @@ type PoolStats struct {
 // workerSnapshot is one worker's part, filled on the worker without allocating.
 type workerSnapshot struct {
 	turns, empty, busy, total, maxTurn, copies uint64
+	held                                       uint64
 	stopped, failed                            bool
 	drops                                      [][pmd.MaxReasons]uint64 // by port
 	waiting                                    []uint64                 // by port: frames in buffers
@@ -119,8 +123,13 @@ type queueSnapshot struct {
 }
 
 func (w *Worker) snapshot(s *workerSnapshot) {
+	s.n = 0
 	s.turns, s.empty, s.busy, s.maxTurn, s.copies = w.turns, w.emptyTurns, w.busyCycles, w.maxTurn, w.copies
 	s.total = w.lastCycles - w.startCycles
+	s.held = 0
+	if h, ok := w.stage.(FrameHolder); ok {
+		s.held = uint64(h.Held(w))
+	}
 	s.stopped, s.failed = w.unmanned.Load(), w.failed
 	for i := range w.tx {
 		s.drops[i] = w.tx[i].drops
@@ -133,26 +142,41 @@ func (w *Worker) snapshot(s *workerSnapshot) {
 }
 
 // Stats returns the counters of everything. A worker that does not answer until
-// ctx is done is an error.
+// ctx is done is an error. Workers are asked one after the other, so a frame on
+// its way between two of them may be in neither's part; StatsWithAccounts has all
+// of them at one moment.
 func (d *Dataplane) Stats(ctx context.Context) (*Stats, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.stats(ctx)
+	p := d.newPicture()
+	err := d.closedError()
+	for i, w := range d.workers {
+		err = errors.Join(err, d.do(ctx, w, func(w *Worker) { w.snapshot(&p.workers[i]) }))
+	}
+	if err != nil {
+		return nil, err
+	}
+	p.waiting(d)
+	return d.stats(ctx, p), nil
 }
 
-// StatsWithAccounts is Stats with the accounts of the pools, see Accounts.
+// StatsWithAccounts is Stats with the accounts of the pools, see Accounts. All of
+// it is taken while the workers stand still: it balances exactly.
 func (d *Dataplane) StatsWithAccounts(ctx context.Context) (*Stats, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	s, err := d.stats(ctx)
-	if err != nil {
-		return nil, err
-	}
+	p := d.newPicture()
 	pools := d.space.Pools() // once: a driver may make another one meanwhile
-	accounts, err := d.accounts(pools)
+	accounts, err := d.accounts(pools, func() {
+		for i, w := range d.workers {
+			w.snapshot(&p.workers[i])
+		}
+		p.waiting(d)
+	})
 	if err != nil {
 		return nil, err
 	}
+	s := d.stats(ctx, p)
 	for i, pool := range pools {
 		p := PoolStats{Account: accounts[i], FrameSize: pool.FrameSize(), Pages: pool.Pages(), Owners: map[string]int{}}
 		for o, n := range accounts[i].ByOwner {
@@ -165,44 +189,66 @@ func (d *Dataplane) StatsWithAccounts(ctx context.Context) (*Stats, error) {
 	return s, nil
 }
 
-func (d *Dataplane) stats(ctx context.Context) (*Stats, error) {
-	if d.closed {
-		return nil, ErrClosed
-	}
-	s := &Stats{Time: time.Now(), Ports: []PortStats{}, Pools: []PoolStats{}}
-	if !d.started.IsZero() {
-		s.Uptime = s.Time.Sub(d.started).Seconds()
-	}
+// picture is what statistics are made of.
+type picture struct {
+	time    time.Time
+	workers []workerSnapshot
+	send    []uint64 // frames in the send queue, by port
+}
+
+// newPicture makes room for a picture, so that taking it allocates nothing.
+func (d *Dataplane) newPicture() *picture {
 	nq := 0
 	for _, p := range d.ports {
 		nq += len(p.owners)
 	}
-	var errs error
-	snaps := make([]workerSnapshot, len(d.workers))
-	for i, w := range d.workers {
-		snap := &snaps[i]
-		snap.drops = make([][pmd.MaxReasons]uint64, len(d.ports))
-		snap.waiting = make([]uint64, len(d.ports))
-		snap.queues = make([]queueSnapshot, nq)
-		errs = errors.Join(errs, d.do(ctx, w, func(w *Worker) { w.snapshot(snap) }))
+	p := &picture{workers: make([]workerSnapshot, len(d.workers)), send: make([]uint64, len(d.ports))}
+	for i := range p.workers {
+		p.workers[i] = workerSnapshot{
+			drops:   make([][pmd.MaxReasons]uint64, len(d.ports)),
+			waiting: make([]uint64, len(d.ports)),
+			queues:  make([]queueSnapshot, nq),
+		}
 	}
-	if errs != nil {
-		return nil, errs
+	return p
+}
+
+// waiting notes what is in the send queues, and the time.
+func (p *picture) waiting(d *Dataplane) {
+	p.time = time.Now()
+	for i, port := range d.ports {
+		p.send[i] = uint64(port.send.Len())
 	}
-	for i := range snaps {
-		s.Cores = append(s.Cores, d.coreStats(d.workers[i], &snaps[i]))
+}
+
+// stats makes statistics of a picture.
+func (d *Dataplane) stats(ctx context.Context, p *picture) *Stats {
+	s := &Stats{Time: p.time, Ports: []PortStats{}, Pools: []PoolStats{}}
+	if !d.started.IsZero() {
+		s.Uptime = s.Time.Sub(d.started).Seconds()
 	}
-	for _, p := range d.ports {
-		s.Ports = append(s.Ports, d.portStats(ctx, p, snaps))
+	for i := range p.workers {
+		s.Cores = append(s.Cores, d.coreStats(d.workers[i], &p.workers[i]))
 	}
-	return s, nil
+	for _, port := range d.ports {
+		s.Ports = append(s.Ports, d.portStats(ctx, port, p))
+	}
+	return s
+}
+
+// closedError is ErrClosed after Close.
+func (d *Dataplane) closedError() error {
+	if d.closed {
+		return ErrClosed
+	}
+	return nil
 }
 
 func (d *Dataplane) coreStats(w *Worker, snap *workerSnapshot) CoreStats {
 	ns := func(cycles uint64) uint64 { return uint64(d.clock.Duration(cycles)) }
 	c := CoreStats{
 		Worker: w.id, CPU: w.cpu, State: "running", Turns: snap.turns, EmptyTurns: snap.empty,
-		BusyNs: ns(snap.busy), TotalNs: ns(snap.total), MaxTurnNs: ns(snap.maxTurn), Copies: snap.copies,
+		BusyNs: ns(snap.busy), TotalNs: ns(snap.total), MaxTurnNs: ns(snap.maxTurn), Copies: snap.copies, Held: snap.held,
 	}
 	switch {
 	case snap.failed:
@@ -216,7 +262,8 @@ func (d *Dataplane) coreStats(w *Worker, snap *workerSnapshot) CoreStats {
 	return c
 }
 
-func (d *Dataplane) portStats(ctx context.Context, p *port, snaps []workerSnapshot) PortStats {
+func (d *Dataplane) portStats(ctx context.Context, p *port, pic *picture) PortStats {
+	snaps := pic.workers
 	info := p.info
 	if !p.gone {
 		info = p.dev.Info()
@@ -224,7 +271,7 @@ func (d *Dataplane) portStats(ctx context.Context, p *port, snaps []workerSnapsh
 	s := PortStats{
 		ID: p.id, Name: info.Name, Driver: info.Driver, Mode: info.Mode, Up: info.Up, Detail: info.Detail,
 		MAC: info.MAC.String(), MTU: info.MTU, Obtained: info.Obtained,
-		Drops: map[string]uint64{}, Queues: []QueueStats{}, InHand: uint64(p.send.Len()),
+		Drops: map[string]uint64{}, Queues: []QueueStats{}, InHand: pic.send[p.id],
 	}
 	var drops [pmd.MaxReasons]uint64
 	queues := make([]QueueStats, len(p.owners))

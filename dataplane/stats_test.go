@@ -3,6 +3,7 @@ package dataplane_test
 import (
 	"context"
 	"encoding/json"
+	"sync"
 	"testing"
 	"time"
 
@@ -125,8 +126,10 @@ func TestStatsOfAWorkerThatIsStuck(t *testing.T) {
 		w.DropBurst(pmd.ReasonSink, burst)
 	})
 	l := newLab(t, dataplane.Config{Stage: stage, Cores: unpinned(2)})
+	freed := sync.OnceFunc(func() { close(release) })
 	_, a := l.port("a", 1)
 	stop := l.start(t)
+	t.Cleanup(freed) // a failed check must not hang the test
 	require.Eventually(t, func() bool { return l.core(1).State == "running" }, eventually, tick)
 	l.do(1, func(*dataplane.Worker) { a.rx = burstOf(1, 0, 1) })
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
@@ -137,7 +140,7 @@ func TestStatsOfAWorkerThatIsStuck(t *testing.T) {
 	require.ErrorContains(t, err, "worker 1")
 	_, err = l.Accounts()
 	require.ErrorIs(t, err, dataplane.ErrBusy)
-	close(release)
+	freed()
 	require.Eventually(t, func() bool { _, err := l.Accounts(); return err == nil }, eventually, tick)
 	require.NoError(t, stop())
 }

@@ -40,7 +40,14 @@ type Worker struct {
 	// Control.
 	id, cpu int
 	mail    mailbox
-	_       xcpu.CacheLinePad
+	clock   cpu.Clock
+	// pinned is nil for a worker that is not pinned.
+	pinned *cpu.Pinned
+	// slice is how many cycles the worker runs between two yields, sliceStart
+	// when it last did.
+	slice, sliceStart uint64
+	moves             uint64
+	_                 xcpu.CacheLinePad
 
 	// unmanned is true while no goroutine runs the worker; its mail is then
 	// served by whoever sends it, one at a time under serveMu.
@@ -129,6 +136,14 @@ func (w *Worker) turn() int {
 	return work
 }
 
+// yield gives the Go runtime its turn before it takes it: see cpu.Pinned.Yield.
+func (w *Worker) yield() {
+	w.sliceStart = w.lastCycles
+	if w.pinned != nil && w.pinned.Yield() {
+		w.moves++
+	}
+}
+
 // transmit sends what single sends left in buffers, makes queued frames leave and
 // takes completed ones back.
 func (w *Worker) transmit() {
@@ -147,10 +162,10 @@ func (w *Worker) transmit() {
 	}
 }
 
-// tally counts the turn. One reading of the cycle counter serves as the end of
+// tally counts the turn. One reading of the clock serves as the end of
 // this turn and the start of the next.
 func (w *Worker) tally(work int) {
-	now := cpu.Cycles()
+	now := w.clock.Now()
 	d := now - w.lastCycles
 	w.lastCycles = now
 	w.turns++
