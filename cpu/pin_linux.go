@@ -119,7 +119,7 @@ const YieldEvery = 5 * time.Millisecond
 // place of this one.
 func (p *Pinned) Yield() (moved bool) {
 	runtime.UnlockOSThread()
-	runtime.Gosched()
+	goyield()
 	runtime.LockOSThread()
 	tid := unix.Gettid()
 	if tid == p.tid {

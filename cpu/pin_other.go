@@ -33,7 +33,7 @@ const YieldEvery = 5 * time.Millisecond
 
 // Yield passes through Go's scheduler.
 func (p *Pinned) Yield() (moved bool) {
-	runtime.Gosched()
+	goyield()
 	return false
 }
 

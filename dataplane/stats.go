@@ -88,6 +88,9 @@ type CoreStats struct {
 	// MaxTurnNs is the longest turn since the worker started or ResetMaxTurn,
 	// in nanoseconds: the longest pause of this core.
 	MaxTurnNs uint64 `json:"max_turn_ns"`
+	// Moves counts how often the worker had to change its thread: see
+	// cpu.Pinned.Yield. It is rare, and costs some microseconds.
+	Moves uint64 `json:"moves"`
 	// Copies counts frames copied from one pool to another.
 	Copies uint64 `json:"copies"`
 	// Held is the number of frames that the stage holds on this core. Over all
@@ -108,7 +111,7 @@ type PoolStats struct {
 // workerSnapshot is one worker's part, filled on the worker without allocating.
 type workerSnapshot struct {
 	turns, empty, busy, total, maxTurn, copies uint64
-	held                                       uint64
+	held, moves                                uint64
 	stopped, failed                            bool
 	drops                                      [][pmd.MaxReasons]uint64 // by port
 	waiting                                    []uint64                 // by port: frames in buffers
@@ -126,7 +129,7 @@ func (w *Worker) snapshot(s *workerSnapshot) {
 	s.n = 0
 	s.turns, s.empty, s.busy, s.maxTurn, s.copies = w.turns, w.emptyTurns, w.busyCycles, w.maxTurn, w.copies
 	s.total = w.lastCycles - w.startCycles
-	s.held = 0
+	s.held, s.moves = 0, w.moves
 	if h, ok := w.stage.(FrameHolder); ok {
 		s.held = uint64(h.Held(w))
 	}
@@ -248,7 +251,7 @@ func (d *Dataplane) coreStats(w *Worker, snap *workerSnapshot) CoreStats {
 	ns := func(cycles uint64) uint64 { return uint64(d.clock.Duration(cycles)) }
 	c := CoreStats{
 		Worker: w.id, CPU: w.cpu, State: "running", Turns: snap.turns, EmptyTurns: snap.empty,
-		BusyNs: ns(snap.busy), TotalNs: ns(snap.total), MaxTurnNs: ns(snap.maxTurn), Copies: snap.copies, Held: snap.held,
+		BusyNs: ns(snap.busy), TotalNs: ns(snap.total), MaxTurnNs: ns(snap.maxTurn), Copies: snap.copies, Held: snap.held, Moves: snap.moves,
 	}
 	switch {
 	case snap.failed:

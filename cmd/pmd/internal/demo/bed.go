@@ -52,8 +52,9 @@ type try struct {
 	run func(ctx context.Context) (detail string, err error)
 }
 
-// shortLimit bounds a try on a path that has carried nothing so far.
-const shortLimit = time.Second
+// shortLimit bounds a try on a path that has carried nothing so far: a little more
+// than the datagrams take to be sent.
+const shortLimit = 2 * time.Second
 
 // check makes the try.
 func (t try) check(ctx context.Context) Check {

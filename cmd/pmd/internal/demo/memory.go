@@ -118,7 +118,7 @@ const (
 
 func (b *memoryBed) checks() []try {
 	return []try{
-		{"ping", 2 * time.Second, b.ping},
+		{"ping", time.Second, b.ping},
 		{"stream", time.Minute, b.stream},
 		{"udp", 30 * time.Second, b.udp},
 	}
@@ -263,7 +263,7 @@ func (b *memoryBed) pour(ctx context.Context, _ int, length time.Duration) (floo
 			}
 			continue
 		}
-		if took := now.Sub(start); took >= length {
+		if took := now.Sub(start); took >= length && b.out > from || took >= stretch*length {
 			f.seconds = took.Seconds()
 			f.pps = float64(b.out-from) / f.seconds
 			break

@@ -22,6 +22,7 @@ import (
 
 	"example.org/pmd/cmd/pmd/internal/ctl"
 	"example.org/pmd/cmd/pmd/internal/demo"
+	"example.org/pmd/cpu"
 	"example.org/pmd/pmd/netlab/netlabtest"
 )
 
@@ -150,6 +151,25 @@ func TestTwoDemos(t *testing.T) {
 		assert.Equal(t, 60, r.Throughput.FrameSize)
 		assert.Equal(t, demo.Frames{Pool: 16384, Accounted: 16384}, r.Frames)
 	}
+}
+
+// TestOneCPU runs everything on a single CPU, which the poller then shares.
+func TestOneCPU(t *testing.T) {
+	t.Parallel()
+	netlabtest.RequireRoot(t)
+	leavesNothing(t)
+	topo, err := cpu.Local()
+	require.NoError(t, err)
+	c := program(t, "demo", "--json")
+	// A process has the affinity of the thread that made it.
+	pinned, err := cpu.Pin(topo.Allowed.Min())
+	require.NoError(t, err)
+	require.NoError(t, c.Start())
+	require.NoError(t, pinned.Release())
+	assert.Zero(t, c.end())
+	r := c.report()
+	assertReal(t, r)
+	assert.True(t, r.OK)
 }
 
 // TestForwardingOff: without forwarding every check fails, and soon.
