@@ -49,26 +49,27 @@ func TestPeers(t *testing.T) {
 				compare(t, rounds,
 					func() float64 { return oursNull(t, mode) },
 					func() float64 {
-						return runTestpmd(t, exec.Command, testpmd, mode, "net_null0,size=64,copy=0", "net_null1,size=64,copy=0")
+						return runTestpmd(t, exec.Command, nil, testpmd, mode, "net_null0,size=64,copy=0", "net_null1,size=64,copy=0")
 					})
 			})
 		}
 		t.Run("afxdp/"+mode, func(t *testing.T) {
 			w := newWire(t)
-			sink, err := w.b.Sink("hb", false)
+			_, err := w.b.Sink("hb", false) // the far end, for both sides
 			require.NoError(t, err)
 			compare(t, rounds,
 				func() float64 { return oursAFXDP(t, w, mode) },
 				func() float64 {
-					stop := w.flood(t, 0)
-					defer stop()
+					// The generator wants a receiver, so it starts when testpmd runs.
+					stop := func() {}
+					defer func() { stop() }()
+					ready := func() { stop = w.flood(t, 0) }
 					inside := func(name string, args ...string) *exec.Cmd {
 						return exec.Command("nsenter", append([]string{"--net=" + w.ports.Path(), name}, args...)...)
 					}
 					// busy_budget=0 is its faster setting on veth.
-					return runTestpmd(t, inside, testpmd, mode, "net_af_xdp0,iface=p0,busy_budget=0", "net_af_xdp1,iface=p1,busy_budget=0")
+					return runTestpmd(t, inside, ready, testpmd, mode, "net_af_xdp0,iface=p0,busy_budget=0", "net_af_xdp1,iface=p1,busy_budget=0")
 				})
-			_ = sink
 		})
 	}
 }
@@ -79,7 +80,7 @@ func compare(t *testing.T, rounds int, ours, theirs func() float64) {
 	var a, b, ratio []float64
 	for i := range rounds {
 		// Who is first changes, so that neither always finds a warm machine.
-		x, y := 0.0, 0.0
+		var x, y float64
 		if i%2 == 0 {
 			x = ours()
 			y = theirs()
@@ -99,8 +100,12 @@ func median(v []float64) float64 {
 	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
 }
 
-// seconds is how many seconds a round measures.
-const seconds = 4
+// seconds is how many seconds a round measures; skip is how many of testpmd's go
+// before, which are of its start.
+const (
+	seconds = 4
+	skip    = 3
+)
 
 // ourRate is the median over seconds of a running rig.
 func ourRate(t *testing.T, r *Rig, mode string) float64 {
@@ -148,8 +153,9 @@ var (
 )
 
 // runTestpmd runs testpmd on CPU 1 with its main thread on CPU 0 and returns the
-// median over some seconds of what both ports sent, or received for rxonly.
-func runTestpmd(t *testing.T, command func(string, ...string) *exec.Cmd, testpmd, mode string, vdevs ...string) float64 {
+// median over some seconds of what both ports sent, or received for rxonly. ready, if
+// any, is called when it runs.
+func runTestpmd(t *testing.T, command func(string, ...string) *exec.Cmd, ready func(), testpmd, mode string, vdevs ...string) float64 {
 	t.Helper()
 	args := []string{"-l", "0,1", "-m", "512", "--in-memory", "--no-pci"}
 	for _, v := range vdevs {
@@ -183,17 +189,18 @@ func runTestpmd(t *testing.T, command func(string, ...string) *exec.Cmd, testpmd
 		if n++; n < len(vdevs) {
 			continue
 		}
-		v = append(v, sum)
+		if v = append(v, sum); len(v) == 1 && ready != nil {
+			ready()
+		}
 		sum, n = 0, 0
-		// The first two figures are of the start.
-		if len(v) == seconds+2 && !asked {
+		if len(v) == skip+seconds && !asked {
 			asked = true
 			require.NoError(t, cmd.Process.Signal(unix.SIGINT))
 		}
 	}
 	_ = cmd.Wait() // testpmd's exit status after a signal says nothing
-	require.GreaterOrEqual(t, len(v), seconds+2, "testpmd ended early:\n%s", all.String())
-	return median(v[2 : seconds+2])
+	require.GreaterOrEqual(t, len(v), skip+seconds, "testpmd ended early:\n%s", all.String())
+	return median(v[skip : skip+seconds])
 }
 
 // hugePages reserves pages of 2 MiB and mounts hugetlbfs if nobody has, and puts

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"example.org/pmd/cpu"
@@ -82,6 +83,9 @@ func confine(cores []int) (restore func() error) {
 	nothing := func() error { return nil }
 	topo, err := cpu.Local()
 	if err != nil {
+		return nothing
+	}
+	if slices.Contains(cores, dataplane.Unpinned) {
 		return nothing
 	}
 	rest := topo.Allowed.AndNot(cpu.SetOf(cores...))

@@ -165,7 +165,7 @@ func TestMeterSampleTakesTheTightestTry(t *testing.T) {
 	}
 	count, at := m.sample()
 	assert.Equal(t, uint64(9), count)
-	assert.Equal(t, time.Duration(8*10*time.Microsecond+40+20), at)
+	assert.Equal(t, 8*10*time.Microsecond+40+20, at)
 }
 
 func TestTSCWithdrawn(t *testing.T) {

@@ -30,9 +30,9 @@ func InterfaceNode(sys fs.FS, ifname string) (int, error) {
 	// The attribute belongs to the PCI device. Between it and the interface there may be
 	// a bus of its own, virtio for one, whose devices carry no node: look further up the
 	// path that the link in class/net gives.
-	link, err := fs.ReadLink(sys, dir)
-	if err != nil {
-		return -1, nil // no link, or a file system without links: nowhere to look
+	link, errLink := fs.ReadLink(sys, dir)
+	if errLink != nil {
+		return -1, nil //nolint:nilerr // no link, or a file system without links: nowhere to look
 	}
 	for up := path.Join("class/net", link); strings.HasPrefix(up, "devices/"); up = path.Dir(up) {
 		node, err := readID(sys, path.Join(up, "numa_node"))

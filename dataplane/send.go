@@ -18,7 +18,7 @@ func (w *Worker) SendBurst(out PortID, frames []mbuf.Frame) {
 		return
 	}
 	if w.local.Pools() > 1 {
-		if frames = w.localize(t, frames); len(frames) == 0 {
+		if frames = w.localise(t, frames); len(frames) == 0 {
 			return
 		}
 	}
@@ -86,7 +86,7 @@ func (w *Worker) flushBuffer(t *txPort) {
 		return
 	}
 	if w.local.Pools() > 1 {
-		frames = w.localize(t, frames)
+		frames = w.localise(t, frames)
 	}
 	if t.q == nil {
 		w.sendAcross(t, frames)
@@ -156,9 +156,9 @@ func (w *Worker) drainSendQueues() int {
 	return work
 }
 
-// localize copies those frames that are not of t's pool into frames that are, in
+// localise copies those frames that are not of t's pool into frames that are, in
 // place, and returns what is left: a frame for which there is none is dropped.
-func (w *Worker) localize(t *txPort, frames []mbuf.Frame) []mbuf.Frame {
+func (w *Worker) localise(t *txPort, frames []mbuf.Frame) []mbuf.Frame {
 	foreign := false
 	for i := range frames {
 		foreign = foreign || frames[i].Meta.Pool() != t.pool

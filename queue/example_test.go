@@ -19,7 +19,7 @@ func ExampleSPSC() {
 
 	received := []uint64{10, 11, 12, 13, 14}
 	taken := ring.EnqueueBurst(received)
-	received = received[taken:] // what did not fit is still ours
+	fmt.Println("still ours:", received[taken:]) // what did not fit
 
 	burst := make([]uint64, 3)
 	for {
@@ -30,6 +30,7 @@ func ExampleSPSC() {
 		fmt.Println(burst[:n])
 	}
 	// Output:
+	// still ours: []
 	// [10 11 12]
 	// [13 14]
 }

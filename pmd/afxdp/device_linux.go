@@ -92,6 +92,11 @@ func (d *Driver) OpenConfig(ctx context.Context, cfg Config, env pmd.Env) (*Devi
 	if cfg.Mode == "" {
 		cfg.Mode = ModeAuto
 	}
+	for _, ring := range []*int{&cfg.RxRing, &cfg.TxRing, &cfg.FillRing, &cfg.CompRing} {
+		if *ring == 0 {
+			*ring = defaultRing
+		}
+	}
 	dev := &Device{cfg: cfg, drv: d, env: env, ns: newNamespace(cfg.Netns), stop: make(chan struct{})}
 	var conn *connection
 	var watcher *watcher
@@ -110,11 +115,7 @@ func (d *Driver) OpenConfig(ctx context.Context, cfg Config, env pmd.Env) (*Devi
 		return nil, err
 	}
 	dev.nsID = dev.ns.id()
-	fill := cfg.FillRing
-	if fill == 0 {
-		fill = defaultRing
-	}
-	dev.q = newQueue(conn.pool, fill)
+	dev.q = newQueue(conn.pool, cfg.FillRing)
 	dev.q.attach(conn.sock, conn.zc, conn.info.MTU)
 	dev.conn, dev.info = conn, conn.info
 	dev.stopped.Go(func() { dev.watch(watcher) })
@@ -266,6 +267,10 @@ func foreignProgram(l netlink.Link) error {
 		name, x.ProgId, programName(x.ProgId), name, unix.EBUSY)
 }
 
+// txBudget is how many frames one system call may send in copy mode: enough for a
+// burst, and little enough (some 250 µs) not to hold up the runtime.
+const txBudget = 256
+
 // bindTime bounds how long a queue that is being given up elsewhere is waited
 // for: the kernel tears a closed socket down in the background.
 const bindTime = 2 * time.Second
@@ -313,6 +318,9 @@ func (d *Device) openSocketMode(ctx context.Context, conn *connection, zeroCopy 
 		s, err := d.drv.open(conn.pool, zeroCopy, cfg)
 		if err == nil {
 			conn.sock = s
+			// In copy mode a call sends 32 frames unless told otherwise; a burst
+			// should need one call. Kernels before 6.17 know no better.
+			_ = s.SetTxBudget(min(txBudget, d.cfg.TxRing))
 			conn.zc, err = s.Options()
 			if err != nil {
 				return errors.Join(err, d.drv.closeSocket(conn))

@@ -103,7 +103,7 @@ func (p *program) close() error {
 		p.queue = -1
 	}
 	// The interface may be gone, and its link with it.
-	return errors.Join(err, ignore(p.link.Close(), unix.ENODEV), p.Program.Close())
+	return errors.Join(err, ignore(p.link.Close(), unix.ENODEV), p.Close())
 }
 
 // ignore returns err unless it is one that does not matter here.

@@ -104,7 +104,9 @@ func (q *queue) RxBurst(dst []mbuf.Frame) int {
 		r.Fill.Fill(q.cache, want, q.rxPosted)
 	}
 	if q.zeroCopy && r.Fill.NeedWakeup() {
-		q.sock.KickRx()
+		if errno := q.sock.KickRx(); errno == syscall.ENXIO {
+			q.fault.Store(uint32(errno)) // pairs with Swap in inspect
+		}
 		q.c.Wakeups++
 	}
 	return n
@@ -158,7 +160,7 @@ func (q *queue) kick() {
 	if res.Errno != 0 {
 		q.pause = retryTurns
 		if res.Errno == syscall.ENXIO {
-			q.fault.Store(uint32(res.Errno)) // pairs with Swap in watch
+			q.fault.Store(uint32(res.Errno)) // pairs with Swap in inspect
 		}
 	}
 }

@@ -194,7 +194,7 @@ func TestManagementInterfaceRefused(t *testing.T) {
 	t.Setenv("SSH_CONNECTION", "192.0.2.9 50000 192.0.2.77 22")
 	require.NoError(t, open(t, ns, ""))
 	_, gw, _ := strings.Cut("via 192.0.2.2", " ")
-	require.NoError(t, ns.Handle().RouteAdd(&netlink.Route{LinkIndex: l.Attrs().Index, Gw: []byte(addrBytes(t, gw))}))
+	require.NoError(t, ns.Handle().RouteAdd(&netlink.Route{LinkIndex: l.Attrs().Index, Gw: addrBytes(t, gw)}))
 	err = open(t, ns, "")
 	require.ErrorContains(t, err, "default route")
 	require.ErrorContains(t, err, "--take-management")

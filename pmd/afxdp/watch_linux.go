@@ -36,7 +36,7 @@ func (w *watcher) close() {
 	close(w.done)
 	// The sender may be waiting for us to take one more.
 	go func() {
-		for range w.updates { //nolint:revive // empties the channel until it is closed
+		for range w.updates {
 		}
 	}()
 }

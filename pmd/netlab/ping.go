@@ -46,11 +46,11 @@ func Ping(ctx context.Context, from *Namespace, dst netip.Addr, count int) (Ping
 	}
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	network, any := "ip4:icmp", "0.0.0.0"
+	network, wildcard := "ip4:icmp", "0.0.0.0"
 	if dst.Is6() {
-		network, any = "ip6:ipv6-icmp", "::"
+		network, wildcard = "ip6:ipv6-icmp", "::"
 	}
-	conn, err := from.ListenPacket(ctx, network, any)
+	conn, err := from.ListenPacket(ctx, network, wildcard)
 	if err != nil {
 		return PingResult{}, fmt.Errorf("netlab: ping %v: %w", dst, err)
 	}

@@ -21,7 +21,7 @@ func BenchmarkNull(b *testing.B) {
 			require.NoError(b, err)
 			local := mbuf.NewLocal()
 			local.Add(pool)
-			var q pmd.Queue = dev.Queues()[0]
+			q := dev.Queues()[0]
 			q.Bind(pmd.Binding{Local: local, Port: 1})
 			frames := make([]mbuf.Frame, burst)
 			b.ReportAllocs()

@@ -353,7 +353,7 @@ func BenchmarkRing(b *testing.B) {
 			require.NoError(b, err)
 			local := mbuf.NewLocal()
 			cache := local.Add(pool)
-			var q pmd.Queue = dev.Queues()[0]
+			q := dev.Queues()[0]
 			q.Bind(pmd.Binding{Local: local})
 			frames := make([]mbuf.Frame, burst)
 			cache.TakeFrames(frames, 256, 64, pool.Meta(0))

@@ -1,6 +1,7 @@
 package ctl
 
 import (
+	"net/http"
 	"os"
 	"strings"
 	"testing"
@@ -35,7 +36,7 @@ func TestDocumentationListsEveryRoute(t *testing.T) {
 		assert.Contains(t, command, "--unix-socket", title)
 		path := strings.ReplaceAll(r.Path, "{name}", "eth1")
 		assert.True(t, strings.HasSuffix(command, "http://pmd"+path), "%s: %s", title, command)
-		if r.Method != "GET" {
+		if r.Method != http.MethodGet {
 			assert.Contains(t, command, "-X "+r.Method, title)
 		}
 		if r.Body != "" {

@@ -11,11 +11,17 @@ import (
 
 // Target is what requests act on; *engine.Engine is one.
 type Target interface {
+	// Stats returns the statistics.
 	Stats(ctx context.Context) (*engine.Stats, error)
+	// Clear returns the statistics and counts totals from there.
 	Clear(ctx context.Context) (*engine.Stats, error)
+	// Interfaces describes every port.
 	Interfaces(ctx context.Context) ([]engine.Interface, error)
+	// Interface describes the port that ref names or numbers.
 	Interface(ctx context.Context, ref string) (engine.Interface, error)
+	// Forwarding returns the mode and the cross-connect.
 	Forwarding() engine.Forwarding
+	// SetMode changes the forwarding mode, losing nothing.
 	SetMode(ctx context.Context, mode string) error
 	// Stop asks for an end and returns at once.
 	Stop()

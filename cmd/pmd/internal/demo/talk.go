@@ -35,8 +35,8 @@ type direction struct {
 }
 
 // newDirection returns a direction. With sums, payloads are hashed on both sides.
-func newDirection(count uint64, make func() *flow, sums bool) *direction {
-	d := &direction{count: count, flow: make}
+func newDirection(count uint64, newFlow func() *flow, sums bool) *direction {
+	d := &direction{count: count, flow: newFlow}
 	if sums {
 		d.sentSum, d.sum = sha256.New(), sha256.New()
 	}

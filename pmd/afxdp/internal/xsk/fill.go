@@ -22,8 +22,7 @@ func (r *FillRing) Fill(cache *mbuf.Cache, want int, posted *mbuf.FrameSet) (n, 
 	if len(run) > todo {
 		run = run[:todo]
 	}
-	got := 0
-	n, got = r.put(run, cache, posted)
+	n, got := r.put(run, cache, posted)
 	foreign = got - n
 	// What lies behind a gap must wait for the next call.
 	if rest := todo - len(run); rest > 0 && n == len(run) {

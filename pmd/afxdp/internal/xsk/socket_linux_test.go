@@ -135,8 +135,7 @@ func TestSend(t *testing.T) {
 	assert.Zero(t, st.TxInvalidDescs)
 	assert.NotZero(t, st.TxRingEmptyDescs)
 
-	switch err := p.SetTxBudget(256); {
-	case err == nil:
+	if err := p.SetTxBudget(256); err == nil {
 		p.Tx.Post(p.make(t, 8000, 256, 60), p.txPosted)
 		assert.Equal(t, KickResult{Calls: 1}, p.KickTx(), "one call now does it")
 		numbers, _ = w.receive(t, 256)
@@ -145,7 +144,7 @@ func TestSend(t *testing.T) {
 		for _, n := range []int{-1, 31, 513} {
 			assert.ErrorIs(t, p.SetTxBudget(n), unix.EACCES, "%d", n)
 		}
-	default:
+	} else {
 		require.ErrorIs(t, err, ErrNotSupported)
 	}
 	if err := p.SetBusyPoll(20, 64); err == nil {
