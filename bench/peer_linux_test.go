@@ -95,11 +95,6 @@ func compare(t *testing.T, rounds int, ours, theirs func() float64) {
 		median(a)/1e6, median(b)/1e6, median(ratio), slices.Min(ratio), slices.Max(ratio))
 }
 
-func median(v []float64) float64 {
-	v = slices.Sorted(slices.Values(v))
-	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
-}
-
 // seconds is how many seconds a round measures; skip is how many of testpmd's go
 // before, which are of its start.
 const (
