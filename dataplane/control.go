@@ -3,6 +3,7 @@ package dataplane
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"example.org/pmd/pmd"
@@ -106,8 +107,12 @@ func (h host) Exclusive(q pmd.Queue, fn func()) {
 
 // Notify implements pmd.Host.
 func (h host) Notify(dev pmd.Device, what string) {
+	n := notice{dev, dev.Info(), what}
 	h.d.noticeMu.Lock()
-	h.d.notices[dev] = what
+	if len(h.d.notices) == maxNotices {
+		h.d.notices = slices.Delete(h.d.notices, 0, 1)
+	}
+	h.d.notices = append(h.d.notices, n)
 	h.d.noticeMu.Unlock()
 	select {
 	case h.d.ring <- struct{}{}:
@@ -125,27 +130,25 @@ func (d *Dataplane) watch(stop <-chan struct{}) {
 		}
 		d.noticeMu.Lock()
 		notices := d.notices
-		d.notices = map[pmd.Device]string{}
+		d.notices = nil
 		d.noticeMu.Unlock()
-		for dev, what := range notices {
-			d.refresh(dev, what)
+		for _, n := range notices {
+			d.refresh(n)
 		}
 	}
 }
 
-// refresh reads a device's state and tells the workers whether to send there.
-func (d *Dataplane) refresh(dev pmd.Device, what string) {
+// refresh takes over a device's state and tells the workers whether to send there.
+func (d *Dataplane) refresh(n notice) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, p := range d.ports {
-		if p.dev != dev || p.gone {
+		if p.dev != n.dev || p.gone {
 			continue
 		}
 		was := p.info.Up
-		p.info = p.dev.Info()
-		// The device may have changed again since it gave notice, so what is
-		// told of up and down is what is so now.
-		kind, text := EventPortChanged, what
+		p.info = n.info
+		kind, text := EventPortChanged, n.what
 		if up := p.info.Up; up != was {
 			for _, w := range d.workers {
 				_ = d.do(context.Background(), w, func(w *Worker) { w.tx[p.id].up = up })

@@ -154,11 +154,22 @@ type Dataplane struct {
 
 	eventMu sync.Mutex
 
-	// notices are devices' last words, for the goroutine that ring wakes.
+	// notices are what devices reported, oldest first, for the goroutine that
+	// ring wakes.
 	noticeMu sync.Mutex
-	notices  map[pmd.Device]string
+	notices  []notice
 	ring     chan struct{}
 }
+
+// notice is a device's word that its state changed, and what it is now.
+type notice struct {
+	dev  pmd.Device
+	info pmd.Info
+	what string
+}
+
+// maxNotices bounds the notices that wait; the oldest give way.
+const maxNotices = 1024
 
 // New makes a dataplane with its workers; none runs yet. Errors name the field of
 // the configuration.
@@ -174,8 +185,7 @@ func New(cfg Config) (*Dataplane, error) {
 	d := &Dataplane{
 		cfg: cfg, space: mbuf.NewSpace(), clock: clock, stage: cfg.Stage,
 		pools: map[pmd.Class]*mbuf.Pool{}, ledgers: map[*mbuf.Pool]*mbuf.Ledger{},
-		owner:   map[pmd.Queue]*Worker{},
-		notices: map[pmd.Device]string{}, ring: make(chan struct{}, 1),
+		owner: map[pmd.Queue]*Worker{}, ring: make(chan struct{}, 1),
 	}
 	for i, id := range cfg.Cores {
 		w := &Worker{id: i, cpu: id, stage: cfg.Stage, local: mbuf.NewLocal(), each: cfg.Burst, many: len(cfg.Cores) > 1,
