@@ -32,9 +32,10 @@ func TestInterfaceDownAndUp(t *testing.T) {
 	r.waitUp(0, false)
 	assert.Contains(t, r.port(0).Detail, "ip link set dev p0 up", "the user is told what to do")
 	// Frames for a port that is down are counted, not lost.
-	_, err := netlab.Ping(t.Context(), r.hosts[1], addr(0), 1)
-	require.NoError(t, err)
-	assert.NotZero(t, r.port(0).Drops["port_down"])
+	require.Eventually(t, func() bool {
+		_, err := netlab.Ping(t.Context(), r.hosts[1], addr(0), 1)
+		return err == nil && r.port(0).Drops["port_down"] > 0
+	}, 10*time.Second, time.Millisecond)
 	link(t, r.ports, "p0", (*netlink.Handle).LinkSetUp)
 	r.waitUp(0, true)
 	r.reaches(0, 1)
