@@ -116,10 +116,23 @@ func (d *Driver) OpenConfig(ctx context.Context, cfg Config, env pmd.Env) (*Devi
 	}
 	dev.nsID = dev.ns.id()
 	dev.q = newQueue(conn.pool, cfg.FillRing)
-	dev.q.attach(conn.sock, conn.zc, conn.info.MTU)
 	dev.conn, dev.info = conn, conn.info
+	dev.q.attach(conn.sock, conn.zc, conn.info.MTU)
+	if err := dev.receive(); err != nil {
+		watcher.close()
+		return nil, errors.Join(err, dev.disconnect())
+	}
 	dev.stopped.Go(func() { dev.watch(watcher) })
 	return dev, nil
+}
+
+// receive lets frames come to the socket of the present connection. The queue has
+// it by then, with chunks posted, so that the first frames are not lost.
+func (d *Device) receive() error {
+	if err := d.conn.prog.register(d.cfg.Queue, d.conn.sock.FD()); err != nil {
+		return explain(d.cfg.Interface, d.cfg.Queue, "enter the socket into the program's map", err)
+	}
+	return nil
 }
 
 // Info implements pmd.Device.
@@ -154,7 +167,8 @@ func (d *Device) setState(up bool, detail string) {
 	d.info.Up, d.info.Detail = up, detail
 }
 
-// connect takes the interface. It is called inside the namespace. With need set
+// connect takes the interface, all but the last step: see receive. It is called
+// inside the namespace. With need set
 // the port's pool is given: this is not its first connection.
 func (d *Device) connect(ctx context.Context, need *mbuf.Pool) (*connection, error) {
 	name, q := d.cfg.Interface, d.cfg.Queue
@@ -196,9 +210,6 @@ func (d *Device) connect(ctx context.Context, need *mbuf.Pool) (*connection, err
 	if limit := mtuLimit(conn.pool); attrs.MTU > limit {
 		return fail(fmt.Errorf("afxdp: %s: MTU %d is more than the %d that fit frames of %d bytes; %s",
 			name, attrs.MTU, limit, conn.pool.FrameSize(), mtuAdvice(name, attrs.MTU, limit)))
-	}
-	if err := conn.prog.register(q, conn.sock.FD()); err != nil {
-		return fail(explain(name, q, "enter the socket into the program's map", err))
 	}
 	if !d.cfg.NoPromisc {
 		if conn.promisc, err = promiscuous(attrs.Index); err != nil {

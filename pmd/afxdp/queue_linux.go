@@ -72,13 +72,19 @@ func (q *queue) Unbind() { q.cache = nil }
 // Pool implements pmd.Queue.
 func (q *queue) Pool() *mbuf.Pool { return q.pool }
 
-// fillUp posts as many chunks for receiving as there should be.
+// fillUp posts as many chunks for receiving as there should be. Before there is an
+// owner they come straight from the pool.
 func (q *queue) fillUp() {
-	if q.rings == nil || q.cache == nil {
+	if q.rings == nil {
 		return
 	}
+	cache := q.cache
+	if cache == nil {
+		cache = mbuf.NewCache(q.pool)
+		defer cache.Drain()
+	}
 	for q.rxPosted.Len() < q.target {
-		if n, _ := q.rings.Fill.Fill(q.cache, q.target-q.rxPosted.Len(), q.rxPosted); n == 0 {
+		if n, _ := q.rings.Fill.Fill(cache, q.target-q.rxPosted.Len(), q.rxPosted); n == 0 {
 			return
 		}
 	}

@@ -176,9 +176,13 @@ func (d *Device) reconnect(w *watcher) *watcher {
 	}
 	d.nsID = d.ns.id()
 	d.conn = conn
+	d.env.Host.Exclusive(d.q, func() { d.q.attach(conn.sock, conn.zc, conn.info.MTU) })
+	if err := d.receive(); err != nil {
+		d.lose(err.Error())
+		return w
+	}
 	d.mu.Lock()
 	d.info = conn.info
 	d.mu.Unlock()
-	d.env.Host.Exclusive(d.q, func() { d.q.attach(conn.sock, conn.zc, conn.info.MTU) })
 	return w
 }
