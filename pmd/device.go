@@ -112,6 +112,16 @@ type Missed interface {
 	Missed() map[string]uint64
 }
 
+// Waiter is implemented by queues whose owner can sleep until a frame comes. The
+// call has the rules of Queue.
+type Waiter interface {
+	// WaitFD returns a descriptor that polls readable (POLLIN) for as long as
+	// there are received frames that RxBurst has not returned, or -1 if there
+	// is none to wait on now. It may be another one after Host.Exclusive. The
+	// owner of a queue without one, or with -1, sleeps for a bounded time.
+	WaitFD() int
+}
+
 // Host is what a device may ask of the program that polls it.
 type Host interface {
 	// Exclusive runs fn while nobody uses q: on its owner between two bursts,
