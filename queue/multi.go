@@ -25,7 +25,7 @@ type multi struct {
 	// Written by every caller of this side, once a call and in order; read by
 	// the other side. Apart from claimed, so that a peer that polls it does
 	// not get in the way of claims.
-	shared atomic.Uint32 // all positions before it are copied
+	shared position // all positions before it are copied
 	_      pad
 }
 
@@ -33,15 +33,15 @@ type multi struct {
 func (m *multi) startAt(pos uint32) {
 	// Pair with nothing: nobody else has the ring yet.
 	m.claimed.Store(uint64(pos)<<32 | uint64(pos))
-	m.shared.Store(pos)
+	m.shared.release(pos)
 }
 
 // claim takes between least and most positions for the caller and returns the
 // first of them and their number, or 0 if there is no room for least. What it
 // returns must be published. 1 <= least <= most <= the ring's capacity.
 //
-// Like publish it is just short enough for the compiler to inline.
-func (m *multi) claim(least, most, span uint32, other *atomic.Uint32) (pos, n uint32) {
+// It is just short enough for the compiler to inline.
+func (m *multi) claim(least, most, span uint32, other *position) (pos, n uint32) {
 	for {
 		// Pairs with the compare-and-swap below: whoever put the sighting
 		// there had seen the other side's copies done, so now we have too.
@@ -54,7 +54,7 @@ func (m *multi) claim(least, most, span uint32, other *atomic.Uint32) (pos, n ui
 			// load of word, it makes the room below never too small: if others
 			// have claimed in between, there is even less. Where it is too
 			// large for the same reason, the compare-and-swap fails.
-			peer = other.Load()
+			peer = other.load()
 		}
 		n = min(span+peer-pos, most)
 		if n < least {
@@ -67,17 +67,20 @@ func (m *multi) claim(least, most, span uint32, other *atomic.Uint32) (pos, n ui
 	}
 }
 
-// publish hands the claimed positions from pos up to next to the other side.
+// publish hands the claimed positions from pos up to next to the other side. It
+// is not inlined, for release.
+//
+//go:noinline
 func (m *multi) publish(pos, next uint32) {
 	// Pairs with the store below, of the caller that claimed just before us:
 	// its copies come before our store, so the other side may trust all
 	// positions up to ours.
-	if m.shared.Load() != pos {
+	if m.shared.load() != pos {
 		m.wait(pos)
 	}
 	// Pairs with the load in claim, or in single.room, of the other side, and
 	// with the load above, of the caller that claimed just after us.
-	m.shared.Store(next)
+	m.shared.release(next)
 }
 
 // wait returns once all positions before pos are published. It must yield: the
@@ -86,7 +89,7 @@ func (m *multi) publish(pos, next uint32) {
 // only after 10 ms.
 func (m *multi) wait(pos uint32) {
 	// Pairs as the load in publish does.
-	for spins := 0; m.shared.Load() != pos; spins++ {
+	for spins := 0; m.shared.load() != pos; spins++ {
 		if spins >= spinLimit {
 			runtime.Gosched()
 		}

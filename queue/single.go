@@ -1,7 +1,5 @@
 package queue
 
-import "sync/atomic"
-
 // single is one side of a ring, producer or consumer, that one goroutine owns.
 //
 // Producer and consumer are the same thing seen from two ends: a position that
@@ -15,32 +13,35 @@ type single struct {
 	_    pad
 
 	// Written by the owner, once a call; read by the other side.
-	shared atomic.Uint32 // equals pos between calls
+	shared position // equals pos between calls
 	_      pad
 }
 
 // startAt sets the first position. Only for construction.
 func (s *single) startAt(pos uint32) {
 	s.pos, s.peer = pos, pos
-	s.shared.Store(pos) // pairs with nothing: nobody else has the ring yet
+	s.shared.release(pos) // pairs with nothing: nobody else has the ring yet
 }
 
 // room returns how many positions the owner may use now. If it is less than
 // want, it is exact as of a look at the other side; else it may be too low.
-func (s *single) room(want, span uint32, other *atomic.Uint32) uint32 {
+func (s *single) room(want, span uint32, other *position) uint32 {
 	if n := span + s.peer - s.pos; n >= want {
 		return n
 	}
 	// Pairs with the store in advance, or in multi.publish, of the other
 	// side: its copies in or out of the slots up to here are done.
-	s.peer = other.Load()
+	s.peer = other.load()
 	return span + s.peer - s.pos
 }
 
-// advance hands the next n positions to the other side.
+// advance hands the next n positions to the other side. It is not inlined, for
+// release.
+//
+//go:noinline
 func (s *single) advance(n uint32) {
 	s.pos += n
 	// Pairs with the load in room, or in multi.claim, of the other side: our
 	// copies in or out of these slots come before it.
-	s.shared.Store(s.pos)
+	s.shared.release(s.pos)
 }

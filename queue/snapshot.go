@@ -1,7 +1,5 @@
 package queue
 
-import "sync/atomic"
-
 // A snapshot is for taking stock: an account of frames walks every owner, and
 // a ring is one of them. It is not part of [Discipline] and no worker calls it
 // between bursts.
@@ -28,13 +26,13 @@ func (q *Classic[T]) Snapshot(dst []T) int {
 }
 
 // snapshot copies what stands between the positions of the two sides.
-func snapshot[T any](s *slots[T], dst []T, producer, consumer *atomic.Uint32) int {
+func snapshot[T any](s *slots[T], dst []T, producer, consumer *position) int {
 	// Pairs with the store in publish, or advance, of the consumers: it is
 	// exact only because they stand still.
-	head := consumer.Load()
+	head := consumer.load()
 	// Pairs with the store in publish, or advance, of the producers: their
 	// copies into the slots before it are done.
-	n := min(len(dst), int(producer.Load()-head))
+	n := min(len(dst), int(producer.load()-head))
 	s.get(head, dst[:n])
 	return n
 }
