@@ -92,7 +92,7 @@ func (q *Classic[T]) Enqueue(v T) error {
 		return ErrNoBufs
 	}
 	q.slots.buf[pos&q.slots.mask] = v
-	q.prod.publish(pos, pos+1)
+	q.prod.announce(pos, pos+1)
 	return nil
 }
 
@@ -118,7 +118,7 @@ func (q *Classic[T]) Offer(src []T) int {
 		return 0
 	}
 	q.slots.put(pos, src[:n])
-	q.prod.publish(pos, pos+n)
+	q.prod.announce(pos, pos+n)
 	return int(n)
 }
 

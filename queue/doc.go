@@ -47,10 +47,13 @@
 //
 // An element's enqueue happens before its dequeue in the sense of the Go
 // memory model: what the producer wrote before it is visible to whoever takes
-// the element. Every index is stored by sync/atomic, hence sequentially
-// consistent: a producer that enqueues and then finds a "sleeping" flag clear,
-// and a consumer that sets the flag and then finds the queue empty, cannot
-// both be mistaken.
+// the element. That is all that SPSC, MPSC and MPMC promise: they publish with a
+// release, which is much cheaper than more. Classic promises more, since its
+// consumer may sleep: putting in is sequentially consistent, so that a producer
+// that enqueues and then finds a "sleeping" flag of sync/atomic clear, and a
+// consumer that sets the flag and then finds the queue empty, cannot both be
+// mistaken. With the other rings the producer must have a read-modify-write of
+// sync/atomic between its enqueue and its look at such a flag.
 //
 // Where a type allows one producer or one consumer, that role may move to
 // another goroutine only with a happens-before edge from the last call of the

@@ -33,7 +33,7 @@ type multi struct {
 func (m *multi) startAt(pos uint32) {
 	// Pair with nothing: nobody else has the ring yet.
 	m.claimed.Store(uint64(pos)<<32 | uint64(pos))
-	m.shared.release(pos)
+	m.shared.store(pos)
 }
 
 // claim takes between least and most positions for the caller and returns the
@@ -81,6 +81,16 @@ func (m *multi) publish(pos, next uint32) {
 	// Pairs with the load in claim, or in single.room, of the other side, and
 	// with the load above, of the caller that claimed just after us.
 	m.shared.release(next)
+}
+
+// announce is publish with a full barrier behind it: whoever announces and then
+// finds the consumer's "sleeping" flag clear has been seen by a consumer that set
+// it and looked again.
+func (m *multi) announce(pos, next uint32) {
+	if m.shared.load() != pos {
+		m.wait(pos)
+	}
+	m.shared.store(next) // pairs as the one in publish does
 }
 
 // wait returns once all positions before pos are published. It must yield: the

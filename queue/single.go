@@ -20,7 +20,7 @@ type single struct {
 // startAt sets the first position. Only for construction.
 func (s *single) startAt(pos uint32) {
 	s.pos, s.peer = pos, pos
-	s.shared.release(pos) // pairs with nothing: nobody else has the ring yet
+	s.shared.store(pos) // pairs with nothing: nobody else has the ring yet
 }
 
 // room returns how many positions the owner may use now. If it is less than
