@@ -284,7 +284,7 @@ func TestPortWithTwoQueues(t *testing.T) {
 	s := l.stats()
 	require.Len(t, s.Ports[1].Queues, 2)
 	for i, q := range s.Ports[1].Queues {
-		require.Equal(t, dataplane.QueueStats{Index: i, CPU: -1, TxPackets: 8, TxBytes: 8 * packetSize}, q)
+		require.Equal(t, dataplane.QueueStats{Index: i, CPU: -1, Worker: i, TxPackets: 8, TxBytes: 8 * packetSize}, q)
 	}
 	l.balanced(0)
 }

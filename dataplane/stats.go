@@ -57,7 +57,9 @@ type PortStats struct {
 type QueueStats struct {
 	Index int `json:"index"`
 	// CPU is the CPU that polls it, -1 if it is not pinned or nobody does.
-	CPU       int    `json:"cpu"`
+	CPU int `json:"cpu"`
+	// Worker is the number of the worker that polls it, -1 if nobody does.
+	Worker    int    `json:"worker"`
 	RxPackets uint64 `json:"rx_packets"`
 	RxBytes   uint64 `json:"rx_bytes"`
 	TxPackets uint64 `json:"tx_packets"`
@@ -279,10 +281,10 @@ func (d *Dataplane) portStats(ctx context.Context, p *port, pic *picture) PortSt
 	var drops [pmd.MaxReasons]uint64
 	queues := make([]QueueStats, len(p.owners))
 	counted := make([]bool, len(p.owners))
-	add := func(i, cpuID int, c pmd.QueueCounters) {
+	add := func(i, worker, cpuID int, c pmd.QueueCounters) {
 		counted[i] = true
 		queues[i] = QueueStats{
-			Index: i, CPU: cpuID, RxPackets: c.RxPackets, RxBytes: c.RxBytes,
+			Index: i, CPU: cpuID, Worker: worker, RxPackets: c.RxPackets, RxBytes: c.RxBytes,
 			TxPackets: c.TxPackets, TxBytes: c.TxBytes, InFlight: c.InFlight, Wakeups: c.Wakeups,
 		}
 		for r, n := range c.Drops {
@@ -297,13 +299,13 @@ func (d *Dataplane) portStats(ctx context.Context, p *port, pic *picture) PortSt
 		}
 		for _, q := range snap.queues[:snap.n] {
 			if q.port == p.id {
-				add(q.index, d.workers[i].cpu, q.c)
+				add(q.index, i, d.workers[i].cpu, q.c)
 			}
 		}
 	}
 	for i, q := range p.dev.Queues() {
 		if !counted[i] {
-			add(i, Unpinned, q.Counters()) // nobody owns it: its totals stand still
+			add(i, -1, Unpinned, q.Counters()) // nobody owns it: its totals stand still
 		}
 		if m, ok := q.(pmd.Missed); ok && !p.gone {
 			d.addMissed(ctx, p, i, m, &s)

@@ -5,15 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
+	"net"
+	"net/http"
 	"os"
-	"strings"
 	"time"
 
 	"example.org/pmd/cmd/pmd/internal/app"
 	"example.org/pmd/cmd/pmd/internal/ctl"
 	"example.org/pmd/cmd/pmd/internal/drivers"
 	"example.org/pmd/cmd/pmd/internal/engine"
+	"example.org/pmd/cmd/pmd/internal/metrics"
 	"example.org/pmd/cmd/pmd/internal/show"
 	"example.org/pmd/cmd/pmd/internal/usage"
 	"example.org/pmd/cpu"
@@ -34,6 +35,8 @@ type RunCmd struct {
 	TakeManagement bool          `help:"Allow AF_XDP ports that hold the default route or this SSH session."`
 	Duration       time.Duration `short:"d" placeholder:"D" help:"Stop after this time, as in 30s (default: never)."`
 	JSON           bool          `name:"json" help:"At the end write the statistics as one JSON object, and nothing else, to standard output."`
+	Metrics        string        `placeholder:"[HOST:]PORT" help:"Serve GET /metrics for Prometheus there too; a port alone is one of 127.0.0.1 (default: on the control socket only)."`
+	LogFlags
 	SocketFlag
 }
 
@@ -65,6 +68,11 @@ func (c *RunCmd) config() (engine.Config, error) {
 		}
 		cfg.Ports = append(cfg.Ports, spec)
 	}
+	if c.Metrics != "" {
+		if _, err := metrics.Address(c.Metrics); err != nil {
+			return cfg, fmt.Errorf("run: --metrics: %w", err)
+		}
+	}
 	var err error
 	if cfg.Cores, err = cpu.ParseList(c.Cores); err != nil {
 		return cfg, usage.Errorf("run: --cores: %w", err)
@@ -81,7 +89,8 @@ func (c *RunCmd) Run(a *app.App) error {
 	if err != nil {
 		return err
 	}
-	log := slog.New(slog.NewTextHandler(a.Stderr, nil))
+	log := c.logger(a.Stderr)
+	say := voice{a.Stderr, log, c.LogFormat == logJSON}
 	cfg.OnEvent = func(e dataplane.Event) { logEvent(log, e) }
 
 	// The socket first: if another process has it, no port has been touched.
@@ -89,9 +98,16 @@ func (c *RunCmd) Run(a *app.App) error {
 	if err != nil {
 		return fmt.Errorf("run: %w", err)
 	}
+	var scrapes net.Listener
+	if c.Metrics != "" {
+		if scrapes, err = metrics.Listen(c.Metrics); err != nil {
+			return errors.Join(fmt.Errorf("run: %w", err), listener.Close())
+		}
+		defer scrapes.Close()
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	defer c.watchSignals(a, cancel)()
+	defer c.watchSignals(a, say, cancel)()
 
 	eng, err := engine.Start(ctx, cfg)
 	if err != nil {
@@ -106,7 +122,18 @@ func (c *RunCmd) Run(a *app.App) error {
 			log.Error("the control socket is lost, forwarding goes on", "error", err)
 		}
 	}()
-	c.announce(a.Stderr, eng)
+	where := ""
+	if scrapes != nil {
+		where = scrapes.Addr().String()
+		ms := metrics.NewServer(server.Metrics(), log)
+		defer ms.Close()
+		go func() {
+			if err := ms.Serve(scrapes); !errors.Is(err, http.ErrServerClosed) {
+				log.Error("the address of metrics is lost, forwarding goes on", "address", where, "error", err)
+			}
+		}()
+	}
+	say.running(eng, c.path(), where)
 	if c.Duration > 0 {
 		timer := time.AfterFunc(c.Duration, eng.Stop)
 		defer timer.Stop()
@@ -122,7 +149,7 @@ func (c *RunCmd) Run(a *app.App) error {
 
 // watchSignals cancels at the first signal and ends the process at the second. The
 // function it returns stops watching.
-func (c *RunCmd) watchSignals(a *app.App, cancel func()) (stop func()) {
+func (c *RunCmd) watchSignals(a *app.App, say voice, cancel func()) (stop func()) {
 	done, ended := make(chan struct{}), make(chan struct{})
 	wait := func() (os.Signal, bool) {
 		select {
@@ -141,7 +168,7 @@ func (c *RunCmd) watchSignals(a *app.App, cancel func()) (stop func()) {
 		cancel()
 		// Not here: a terminal that takes no text must not keep the second
 		// signal from being seen.
-		go fmt.Fprintf(a.Stderr, "pmd: %v: stopping; once more ends at once\n", s)
+		go say.stopping(s)
 		if _, ok := wait(); ok {
 			a.Exit(ExitFailure)
 		}
@@ -150,44 +177,6 @@ func (c *RunCmd) watchSignals(a *app.App, cancel func()) (stop func()) {
 		close(done)
 		<-ended
 	}
-}
-
-// announce says what is running.
-func (c *RunCmd) announce(w io.Writer, eng *engine.Engine) {
-	list, err := eng.Interfaces(context.Background())
-	if err != nil {
-		return // it is stopping already
-	}
-	for _, f := range list {
-		parts := []string{f.Driver}
-		if f.Mode != "" {
-			parts[0] += " " + f.Mode
-		}
-		queues := "1 queue"
-		if len(f.Queues) != 1 {
-			queues = fmt.Sprintf("%d queues", len(f.Queues))
-		}
-		parts = append(parts, queues, f.MAC, fmt.Sprintf("MTU %d", f.MTU))
-		if !f.Up {
-			parts = append(parts, strings.TrimSuffix("down: "+f.Detail, ": "))
-		}
-		fmt.Fprintf(w, "pmd: port %d %s: %s, to %s\n", f.ID, f.Name, strings.Join(parts, ", "), f.To)
-	}
-	poll, rest := eng.Cores()
-	cpus := make([]string, len(poll))
-	for i, id := range poll {
-		cpus[i] = show.CPU(id)
-	}
-	line := fmt.Sprintf("pmd: mode %s, polling on CPU %s", eng.Mode(), strings.Join(cpus, ","))
-	if !rest.IsEmpty() {
-		line += fmt.Sprintf(", everything else on CPU %v", rest)
-	}
-	fmt.Fprintln(w, line)
-	socket := ""
-	if c.path() != ctl.DefaultSocket() {
-		socket = " --socket " + c.path()
-	}
-	fmt.Fprintf(w, "pmd: socket %s; look with \"pmd stats%s\", end with Ctrl-C or \"pmd stop%s\"\n", c.path(), socket, socket)
 }
 
 // report writes what the run came to, and tells if something was wrong with it.
@@ -213,23 +202,4 @@ func (c *RunCmd) report(w io.Writer, s *engine.Stats) error {
 		}
 	}
 	return err
-}
-
-// logEvent logs what happened to a port or a worker.
-func logEvent(log *slog.Logger, e dataplane.Event) {
-	level := slog.LevelInfo
-	switch e.Kind {
-	case dataplane.EventPortDown, engine.EventsLost:
-		level = slog.LevelWarn
-	case dataplane.EventWorkerFailed:
-		level = slog.LevelError
-	}
-	attrs := []slog.Attr{slog.String("event", e.Kind)}
-	if e.Port != "" {
-		attrs = append(attrs, slog.String("port", e.Port))
-	}
-	if e.CPU != dataplane.Unpinned {
-		attrs = append(attrs, slog.Int("cpu", e.CPU))
-	}
-	log.LogAttrs(context.Background(), level, e.Text, attrs...)
 }

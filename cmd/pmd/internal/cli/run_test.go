@@ -259,6 +259,40 @@ func TestCurl(t *testing.T) {
 	assert.Len(t, index.Routes, len(ctl.Routes()))
 }
 
+// TestMetricsAndLogForPrograms: metrics are scraped over TCP while it runs, and with
+// --log-format json every line on standard error is an object.
+func TestMetricsAndLogForPrograms(t *testing.T) {
+	c := start(t, with("--metrics", "0", "--log-format", "json")...)
+	c.up()
+	type line struct{ Time, Level, Msg, Metrics string }
+	var address string
+	for end := time.Now().Add(10 * time.Second); address == "" && time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		for _, text := range strings.Split(strings.TrimSpace(c.stderr.String()), "\n") {
+			var l line
+			if json.Unmarshal([]byte(text), &l) == nil && l.Msg == "polling" {
+				address = l.Metrics
+			}
+		}
+	}
+	require.NotEmpty(t, address, c.stderr.String())
+	resp, err := http.Get("http://" + address + "/metrics")
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	assert.Regexp(t, `(?m)^pmd_port_receive_packets_total\{port="a"\} [1-9]`, string(b))
+	require.NoError(t, c.cmd.Process.Signal(syscall.SIGTERM))
+	assert.Zero(t, c.status(), c.stderr.String())
+	lines := strings.Split(strings.TrimSpace(c.stderr.String()), "\n")
+	assert.GreaterOrEqual(t, len(lines), 4)
+	for _, text := range lines {
+		var l line
+		one(t, text, &l)
+		assert.NotEmpty(t, l.Level)
+		assert.NotEmpty(t, l.Msg)
+	}
+}
+
 // TestSecondSignalEndsAtOnce: a process that cannot finish, since nobody takes its
 // output, still obeys the second signal.
 func TestSecondSignalEndsAtOnce(t *testing.T) {

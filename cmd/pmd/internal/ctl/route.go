@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"example.org/pmd/cmd/pmd/internal/engine"
+	"example.org/pmd/cmd/pmd/internal/metrics"
 	"example.org/pmd/cmd/pmd/internal/usage"
 	"example.org/pmd/cmd/pmd/internal/version"
 )
@@ -13,6 +14,8 @@ import (
 type Target interface {
 	// Stats returns the statistics.
 	Stats(ctx context.Context) (*engine.Stats, error)
+	// Totals returns them with totals since the start.
+	Totals(ctx context.Context) (*engine.Stats, error)
 	// Clear returns the statistics and counts totals from there.
 	Clear(ctx context.Context) (*engine.Stats, error)
 	// Interfaces describes every port.
@@ -41,6 +44,8 @@ type Route struct {
 	Answer string `json:"answer"`
 
 	serve func(s *Server, r *request) (status int, answer any, err error)
+	// raw answers by itself, in another form than JSON, where serve is nil.
+	raw func(s *Server) http.Handler
 }
 
 // request is a request whose body was read.
@@ -125,6 +130,11 @@ func Routes() []Route {
 			Method: http.MethodPut, Path: "/v1/forward", What: "change the forwarding mode",
 			Body: `{"mode":"MODE"}`, Answer: "as GET /v1/forward, after the change",
 			serve: (*Server).setForward,
+		},
+		{
+			Method: http.MethodGet, Path: metrics.Path, What: "the statistics for Prometheus",
+			Answer: "the text format of Prometheus",
+			raw:    func(s *Server) http.Handler { return s.metrics },
 		},
 		{
 			Method: http.MethodPost, Path: "/v1/stop", What: "end the process cleanly",

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"example.org/pmd/cmd/pmd/internal/engine"
+	"example.org/pmd/cmd/pmd/internal/metrics"
 	"example.org/pmd/cmd/pmd/internal/usage"
 	"example.org/pmd/dataplane"
 )
@@ -31,15 +32,16 @@ const (
 
 // Server answers requests on the control socket. Make one with NewServer.
 type Server struct {
-	target Target
-	log    *slog.Logger
-	http   http.Server
+	target  Target
+	log     *slog.Logger
+	metrics http.Handler
+	http    http.Server
 }
 
 // NewServer returns a server that acts on target. It logs what changes something,
 // and panics of a handler, to log.
 func NewServer(target Target, log *slog.Logger) *Server {
-	s := &Server{target: target, log: log}
+	s := &Server{target: target, log: log, metrics: metrics.Handler(target, log)}
 	s.http = http.Server{
 		Handler:           s.mux(),
 		ReadHeaderTimeout: headerTime,
@@ -68,6 +70,9 @@ func (s *Server) Close(ctx context.Context) error {
 	}
 	return nil
 }
+
+// Metrics returns the handler of GET /metrics, for another listener.
+func (s *Server) Metrics() http.Handler { return s.metrics }
 
 // ServeHTTP answers one request: for tests, which need no socket.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.http.Handler.ServeHTTP(w, r) }
@@ -137,7 +142,12 @@ func (s *Server) dispatch(w http.ResponseWriter, r *http.Request, methods map[st
 		err = decodeNone(body)
 	}
 	status, answer := 0, any(nil)
-	if err == nil {
+	switch {
+	case err != nil:
+	case route.raw != nil:
+		route.raw(s).ServeHTTP(w, r)
+		return
+	default:
 		status, answer, err = route.serve(s, &request{r, body})
 	}
 	if err != nil {

@@ -97,6 +97,15 @@ func (c *collector) reference(now time.Time) *dataplane.Stats {
 // read returns the statistics. The lock is held throughout: that makes the walk
 // single, and every reader waits for workers rather than for another reader.
 func (c *collector) read(ctx context.Context) (*Stats, error) {
+	return c.readFrom(ctx, func() *dataplane.Stats { return c.base })
+}
+
+// totals is read with totals since the start.
+func (c *collector) totals(ctx context.Context) (*Stats, error) {
+	return c.readFrom(ctx, func() *dataplane.Stats { return nil })
+}
+
+func (c *collector) readFrom(ctx context.Context, base func() *dataplane.Stats) (*Stats, error) {
 	ctx, cancel := context.WithTimeout(ctx, controlTime)
 	defer cancel()
 	c.mu.Lock()
@@ -105,7 +114,7 @@ func (c *collector) read(ctx context.Context) (*Stats, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.picture(raw), nil
+	return c.picture(raw, base()), nil
 }
 
 // counters reads the counters, with the accounts if those are due.
@@ -129,9 +138,9 @@ func (c *collector) counters(ctx context.Context) (*dataplane.Stats, error) {
 	return c.src.Stats(ctx)
 }
 
-// picture adds to counters what the collector knows.
-func (c *collector) picture(raw *dataplane.Stats) *Stats {
-	s := compose(raw, c.base, c.reference(raw.Time))
+// picture adds to counters what the collector knows. Totals count from base.
+func (c *collector) picture(raw, base *dataplane.Stats) *Stats {
+	s := compose(raw, base, c.reference(raw.Time))
 	s.Pools = c.pools
 	if s.Pools == nil {
 		s.Pools = []dataplane.PoolStats{}
@@ -142,8 +151,8 @@ func (c *collector) picture(raw *dataplane.Stats) *Stats {
 	if c.walkErr != nil {
 		s.AccountError = c.walkErr.Error()
 	}
-	if c.base != nil {
-		at := c.base.Time
+	if base != nil {
+		at := base.Time
 		s.ClearedAt = &at
 	}
 	return s
@@ -160,7 +169,7 @@ func (c *collector) clear(ctx context.Context) (*Stats, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := c.picture(raw)
+	s := c.picture(raw, c.base)
 	c.base = raw
 	return s, c.src.ResetMaxTurn(ctx)
 }
@@ -183,6 +192,17 @@ func (c *collector) last() (*Stats, error) {
 // It fails with dataplane.ErrClosed once the engine has stopped.
 func (e *Engine) Stats(ctx context.Context) (*Stats, error) {
 	s, err := e.stats.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.Forward = e.Mode()
+	return s, nil
+}
+
+// Totals returns the statistics as Stats does, with totals since the start
+// whatever was cleared: for those who count themselves.
+func (e *Engine) Totals(ctx context.Context) (*Stats, error) {
+	s, err := e.stats.totals(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -67,6 +67,11 @@ type Core struct {
 	BusyNow float64 `json:"busy_now"`
 	// TurnsPS is the number of turns of the poll loop a second.
 	TurnsPS float64 `json:"turns_ps"`
+	// RxPackets and TxPackets are totals, and Rates the rates, of the queues
+	// that the core polls. A queue that changed hands takes its totals along.
+	RxPackets uint64 `json:"rx_packets"`
+	TxPackets uint64 `json:"tx_packets"`
+	Rates
 }
 
 // compose makes the picture of now, with totals counted from base and rates since
@@ -90,7 +95,26 @@ func compose(now, base, then *dataplane.Stats) *Stats {
 	for i, c := range now.Cores {
 		s.Cores = append(s.Cores, composeCore(c, at(base.Cores, i), at(then.Cores, i), seconds))
 	}
+	s.addQueues()
 	return s
+}
+
+// addQueues adds up what the queues of each core did.
+func (s *Stats) addQueues() {
+	for i := range s.Ports {
+		for _, q := range s.Ports[i].Queues {
+			if q.Worker < 0 || q.Worker >= len(s.Cores) {
+				continue
+			}
+			c := &s.Cores[q.Worker]
+			c.RxPackets += q.RxPackets
+			c.TxPackets += q.TxPackets
+			c.RxPPS += q.RxPPS
+			c.TxPPS += q.TxPPS
+			c.RxBPS += q.RxBPS
+			c.TxBPS += q.TxBPS
+		}
+	}
 }
 
 // at returns element i, or the zero value if there was none yet.
@@ -135,7 +159,7 @@ func composeCore(now, base, then dataplane.CoreStats, seconds float64) Core {
 	c := Core{CoreStats: now}
 	c.Turns, c.EmptyTurns = since(now.Turns, base.Turns), since(now.EmptyTurns, base.EmptyTurns)
 	c.BusyNs, c.TotalNs = since(now.BusyNs, base.BusyNs), since(now.TotalNs, base.TotalNs)
-	c.Copies = since(now.Copies, base.Copies)
+	c.Copies, c.Moves = since(now.Copies, base.Copies), since(now.Moves, base.Moves)
 	c.Busy = share(c.BusyNs, c.TotalNs)
 	c.BusyNow = share(since(now.BusyNs, then.BusyNs), since(now.TotalNs, then.TotalNs))
 	c.TurnsPS = rate(now.Turns, then.Turns, seconds)
@@ -157,6 +181,7 @@ func (s *Stats) Since(earlier *Stats) *Stats {
 	for i := range s.Cores {
 		out.Cores[i] = composeCore(s.Cores[i].CoreStats, dataplane.CoreStats{}, at(earlier.Cores, i).CoreStats, seconds)
 	}
+	out.addQueues()
 	return &out
 }
 

@@ -52,6 +52,21 @@ func TestCompose(t *testing.T) {
 	assert.InDelta(t, 2000, c.TurnsPS, 0)
 	assert.Equal(t, uint64(7), c.MaxTurnNs)
 	assert.InDelta(t, 1, s.RateSeconds, 0)
+	assert.Equal(t, uint64(6000), c.RxPackets, "of the queue that it polls")
+	assert.Equal(t, uint64(3000), c.TxPackets)
+	assert.Equal(t, p.Rates, c.Rates)
+}
+
+func TestCoresHaveTheQueuesTheyPoll(t *testing.T) {
+	raw := picture(1, 1000)
+	raw.Cores = append(raw.Cores, dataplane.CoreStats{Worker: 1})
+	raw.Ports[0].Queues = append(raw.Ports[0].Queues,
+		dataplane.QueueStats{Index: 1, Worker: 1, RxPackets: 7}, dataplane.QueueStats{Index: 2, Worker: -1, RxPackets: 9})
+	for _, s := range []*Stats{compose(raw, nil, nil), compose(raw, nil, nil).Since(compose(picture(0, 0), nil, nil))} {
+		assert.Equal(t, uint64(1000), s.Cores[0].RxPackets)
+		assert.Equal(t, uint64(7), s.Cores[1].RxPackets)
+		assert.InDelta(t, 7, s.Cores[1].RxPPS, 0)
+	}
 }
 
 func TestComposeFromStart(t *testing.T) {
@@ -240,7 +255,11 @@ func TestClearLosesNothing(t *testing.T) {
 	}
 	assert.Equal(t, uint64(9000), total)
 	assert.Equal(t, 4, f.reset)
-	s, err := c.read(context.Background())
+	s, err := c.totals(context.Background())
+	require.NoError(t, err)
+	assert.Equal(t, uint64(9000), s.Ports[0].RxPackets, "metrics know of no clearing")
+	assert.Nil(t, s.ClearedAt)
+	s, err = c.read(context.Background())
 	require.NoError(t, err)
 	assert.Zero(t, s.Ports[0].RxPackets)
 	assert.Equal(t, picture(9, 0).Time, *s.ClearedAt)

@@ -78,7 +78,7 @@ func sample() *engine.Stats {
 		Time: cleared.Add(90 * time.Second), Uptime: 205.1, Forward: "io", RateSeconds: 1.02, ClearedAt: &cleared,
 		Ports: []engine.Port{port(0, "eth1", "zerocopy", true), port(1, "eth2", "copy", false)},
 		Cores: []engine.Core{
-			{CoreStats: dataplane.CoreStats{CPU: 2, State: "running", Turns: 9_876_543, EmptyTurns: 12, Busy: 0.25, MaxTurnNs: 12_345}, BusyNow: 0.987, TurnsPS: 1e6},
+			{CoreStats: dataplane.CoreStats{CPU: 2, State: "running", Turns: 9_876_543, EmptyTurns: 12, Busy: 0.25, MaxTurnNs: 12_345}, BusyNow: 0.987, TurnsPS: 1e6, Rates: engine.Rates{RxPPS: 1_234_567, TxPPS: 999_999}},
 			{CoreStats: dataplane.CoreStats{Worker: 1, CPU: -1, State: "failed", Turns: 1, MaxTurnNs: 3_000_000_000, Copies: 5}},
 		},
 		Pools: []dataplane.PoolStats{{

@@ -113,9 +113,9 @@ func dropTable(s *engine.Stats) *Table {
 }
 
 func coreTable(s *engine.Stats) *Table {
-	t := NewTable("CPU→", "STATE", "TURNS→", "EMPTY→", "TURNS/S→", "BUSY→", "BUSY NOW→", "LONGEST TURN→", "COPIES→")
+	t := NewTable("CPU→", "STATE", "RX→", "TX→", "TURNS→", "EMPTY→", "TURNS/S→", "BUSY→", "BUSY NOW→", "LONGEST TURN→", "COPIES→")
 	for _, c := range s.Cores {
-		t.Row(CPU(c.CPU), c.State, Count(c.Turns), Count(c.EmptyTurns), Count(uint64(c.TurnsPS)),
+		t.Row(CPU(c.CPU), c.State, PPS(c.RxPPS), PPS(c.TxPPS), Count(c.Turns), Count(c.EmptyTurns), Count(uint64(c.TurnsPS)),
 			Share(c.Busy), Share(c.BusyNow), Nanoseconds(c.MaxTurnNs), Count(c.Copies))
 	}
 	return t
