@@ -73,7 +73,8 @@ func (q *queue) Unbind() { q.cache = nil }
 func (q *queue) Pool() *mbuf.Pool { return q.pool }
 
 // fillUp posts as many chunks for receiving as there should be. Before there is an
-// owner they come straight from the pool.
+// owner they come straight from the pool. A NIC that works on them itself is told:
+// until it has taken some it can receive nothing, however many are posted.
 func (q *queue) fillUp() {
 	if q.rings == nil {
 		return
@@ -85,8 +86,18 @@ func (q *queue) fillUp() {
 	}
 	for q.rxPosted.Len() < q.target {
 		if n, _ := q.rings.Fill.Fill(cache, q.target-q.rxPosted.Len(), q.rxPosted); n == 0 {
-			return
+			break
 		}
+	}
+	if q.zeroCopy && q.rings.Fill.NeedWakeup() {
+		q.wakeRx()
+	}
+}
+
+// wakeRx makes the NIC's driver look at the fill ring.
+func (q *queue) wakeRx() {
+	if errno := q.sock.KickRx(); errno == syscall.ENXIO {
+		q.fault.Store(uint32(errno)) // pairs with Swap in inspect
 	}
 }
 
@@ -110,9 +121,7 @@ func (q *queue) RxBurst(dst []mbuf.Frame) int {
 		r.Fill.Fill(q.cache, want, q.rxPosted)
 	}
 	if q.zeroCopy && r.Fill.NeedWakeup() {
-		if errno := q.sock.KickRx(); errno == syscall.ENXIO {
-			q.fault.Store(uint32(errno)) // pairs with Swap in inspect
-		}
+		q.wakeRx()
 		q.c.Wakeups++
 	}
 	return n
