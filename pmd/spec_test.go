@@ -224,3 +224,12 @@ func ExampleReader() {
 	fmt.Println(queues, r.Done())
 	// Output: 2 bad port: null:queues=2,size=9000: size=9000: use a number from 60 to 4096
 }
+
+func TestLocalMAC(t *testing.T) {
+	a := pmd.LocalMAC("null", "a")
+	assert.Len(t, a, 6)
+	assert.EqualValues(t, 0x02, a[0], "locally administered, unicast")
+	assert.Equal(t, a, pmd.LocalMAC("null", "a"))
+	assert.NotEqual(t, a, pmd.LocalMAC("null", "b"))
+	assert.NotEqual(t, a, pmd.LocalMAC("ring", "a"))
+}

@@ -76,7 +76,7 @@ func (c Config) withDefaults(pool *mbuf.Pool) (Config, error) {
 // frame returns the bytes of a received frame.
 func (c Config) frame() []byte {
 	if c.Content == nil {
-		return udpFrame(c.Size, localMAC("null", c.Name))
+		return udpFrame(c.Size, pmd.LocalMAC("null", c.Name))
 	}
 	f := make([]byte, c.Size)
 	copy(f, c.Content)

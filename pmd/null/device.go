@@ -58,7 +58,7 @@ func New(cfg Config, env pmd.Env) (*Device, error) {
 		return nil, err
 	}
 	d := &Device{
-		cfg: cfg, mac: localMAC("null", cfg.Name),
+		cfg: cfg, mac: pmd.LocalMAC("null", cfg.Name),
 		mtu: pool.MaxLen() - etherLen,
 	}
 	frame := cfg.frame()

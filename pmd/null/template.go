@@ -2,7 +2,6 @@ package null
 
 import (
 	"encoding/binary"
-	"hash/fnv"
 	"net"
 )
 
@@ -17,17 +16,6 @@ const (
 	srcPort = 49152 // the first of the dynamic ports, RFC 6335 section 6
 	dstPort = 9     // discard, RFC 863
 )
-
-// localMAC returns a locally administered unicast address (IEEE 802, 8.4: second
-// bit of the first octet set, first clear) that is the same whenever a port of
-// this kind and name is opened.
-func localMAC(kind, name string) net.HardwareAddr {
-	h := fnv.New64a()
-	h.Write([]byte(kind + ":" + name)) // never fails: hash.Hash says so
-	var sum [8]byte
-	mac := net.HardwareAddr{0x02}
-	return append(mac, h.Sum(sum[:0])[:5]...)
-}
 
 // udpFrame returns an Ethernet II frame of size bytes, at least MinSize, with an
 // IPv4 and a UDP header whose checksums are right, and a counting payload.

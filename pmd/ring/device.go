@@ -2,7 +2,6 @@ package ring
 
 import (
 	"fmt"
-	"hash/fnv"
 	"net"
 	"slices"
 	"strconv"
@@ -35,7 +34,7 @@ var _ pmd.Device = (*Device)(nil)
 func newDevice(l *link, i int, name, pair string, host pmd.Host) *Device {
 	rx, tx := l.wires[i], l.wires[1-i]
 	return &Device{
-		link: l, end: i, name: name, pair: pair, mac: localMAC(name), host: host,
+		link: l, end: i, name: name, pair: pair, mac: pmd.LocalMAC("ring", name), host: host,
 		queues: []pmd.Queue{&Queue{
 			rx: rx, tx: tx, peer: &l.open[l.peer(i)],
 			pool: l.pool, scratch: make([]mbuf.Frame, rx.Cap()),
@@ -133,15 +132,4 @@ func (d *Device) notify(what string) {
 	if d != nil && d.host != nil {
 		d.host.Notify(d, what)
 	}
-}
-
-// localMAC returns a locally administered unicast address (IEEE 802, 8.4: second
-// bit of the first octet set, first clear) that is the same whenever a port of
-// this name is opened.
-func localMAC(name string) net.HardwareAddr {
-	h := fnv.New64a()
-	h.Write([]byte("ring:" + name)) // never fails: hash.Hash says so
-	var sum [8]byte
-	mac := net.HardwareAddr{0x02}
-	return append(mac, h.Sum(sum[:0])[:5]...)
 }
