@@ -29,6 +29,7 @@ const (
 	asavie   = "github.com/asavie/xdp"
 	netlink  = "github.com/vishvananda/netlink"
 	netns    = "github.com/vishvananda/netns"
+	gopacket = "github.com/gopacket/gopacket"
 	ethtool  = "github.com/safchain/ethtool"
 	testify  = "github.com/stretchr/testify"
 	rapidLib = "pgregory.net/rapid"
@@ -49,7 +50,7 @@ var imports = map[string][]string{
 	"pmd/afxdp/internal/xsk": {"pmd/mbuf", "queue", xsys},
 	"pmd/null":               {"pmd", "pmd/mbuf", "cpu", "queue", xsysCPU},
 	"pmd/ring":               {"pmd", "pmd/mbuf", "cpu", "queue", xsysCPU},
-	"pmd/pcap":               {"pmd", "pmd/mbuf", "cpu", "queue", xsys},
+	"pmd/pcap":               {"pmd", "pmd/mbuf", "cpu", "queue", xsys, gopacket},
 	"pmd/tap":                {"pmd", "pmd/mbuf", "cpu", "queue", xsys, ebpf, netlink, netns, ethtool},
 	"pmd/pmdtest":            {"pmd", "pmd/mbuf", testify},
 	"pmd/netlab":             {"cpu", xsys, ebpf, netlink, netns, ethtool},

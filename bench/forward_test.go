@@ -31,6 +31,9 @@ func BenchmarkForward(b *testing.B) {
 		b.Run(fmt.Sprintf("driver=null/mode=%s/size=64", mode), func(b *testing.B) { benchmarkNull(b, mode) })
 	}
 	for _, mode := range []string{"io", "mac", "macswap", "rxonly"} {
+		b.Run(fmt.Sprintf("driver=pcap/mode=%s/size=64", mode), func(b *testing.B) { benchmarkPcap(b, mode) })
+	}
+	for _, mode := range []string{"io", "mac", "macswap", "rxonly"} {
 		b.Run(fmt.Sprintf("driver=afxdp/mode=%s/size=64", mode), func(b *testing.B) { benchmarkAFXDP(b, mode) })
 	}
 }

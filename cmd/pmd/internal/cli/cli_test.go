@@ -77,7 +77,7 @@ func TestExitStatus(t *testing.T) {
 		two + "--port null:name=a":                {2, "given twice"},
 		"run --port null:x=1 --socket SOCKET":     {2, `driver null has no option "x"; it has`},
 		"run --port null:size=1 --socket SOCKET":  {2, "size=1"},
-		"run --port foo:x=1 --socket SOCKET":      {2, `no driver "foo"; there are afxdp, null, ring`},
+		"run --port foo:x=1 --socket SOCKET":      {2, `no driver "foo"; there are afxdp, null`},
 		"run --port ,x --socket SOCKET":           {2, "begin with an interface"},
 		"run --port null:a --socket SOCKET":       {2, "is not key=value"},
 		"run --port nosuchif0 --socket SOCKET":    {1, "nosuchif0"},
