@@ -118,9 +118,10 @@ func (l *loader) dueTime(t time.Time) int64 {
 		l.first = t
 	}
 	l.times++
-	// Sub is bounded to 292 years either way, and so is the quotient, as a
-	// conversion of a float that does not fit is not defined.
-	const longest = 1 << 62
+	// Sub is bounded to 292 years either way. The quotient is to a quarter of that,
+	// as a conversion of a float that does not fit is not defined, and a period of
+	// twice as much still fits.
+	const longest = 1 << 61
 	l.last = max(l.last, int64(min(float64(t.Sub(l.first))/l.speed, longest)))
 	return l.last
 }

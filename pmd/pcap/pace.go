@@ -25,7 +25,8 @@ type pace struct {
 
 // newPace returns the pace of pps frames a second.
 func newPace(pps int) pace {
-	per, _ := bits.Div64(uint64(pps), 0, uint64(time.Second))
+	// Rounded up, so that a frame is not late by a nanosecond where it divides.
+	per, _ := bits.Div64(uint64(pps), uint64(time.Second)-1, uint64(time.Second))
 	return pace{perNano: per, behind: max(1, uint64(pps)*uint64(maxBehind)/uint64(time.Second))}
 }
 
