@@ -71,15 +71,15 @@ func TestReplayAgainstTwin(t *testing.T) {
 	all := forms()
 	rapid.Check(t, func(t *rapid.T) {
 		f := rapid.SampledFrom(all).Draw(t, "form")
-		records := make([]record, rapid.IntRange(1, 400).Draw(t, "packets"))
+		var records []record
 		longest := rapid.SampledFrom([]int{100, 1792}).Draw(t, "longest")
-		for i := range records {
+		for i := range rapid.IntRange(1, 400).Draw(t, "packets") {
 			n := rapid.IntRange(0, longest).Draw(t, "length")
 			data := bytes.Repeat([]byte{byte(i)}, n)
 			if n > 1 {
 				data[n-1] = byte(i >> 8)
 			}
-			records[i] = record{data: data, at: time.Duration(i), orig: n + i%2, flow: i % 3}
+			records = append(records, record{data: data, at: time.Duration(i), orig: n + i%2, flow: i % 3})
 		}
 		records = append(records, record{data: []byte{1}}) // one that can be replayed
 		loops := rapid.IntRange(1, 3).Draw(t, "loops")

@@ -129,7 +129,7 @@ func TestSparseFile(t *testing.T) {
 	took := time.Since(start)
 	runtime.ReadMemStats(&after)
 	require.ErrorContains(t, err, "has 64G, more than max-memory=1G")
-	assert.Less(t, took, 100*time.Millisecond)
+	assert.Less(t, took, time.Second)
 	assert.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(1<<20))
 }
 
