@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"example.org/pmd/dataplane/forward"
 	"example.org/pmd/pmd/netlab/netlabtest"
 	"example.org/pmd/pmd/null"
 )
@@ -43,6 +44,20 @@ func TestPeers(t *testing.T) {
 		require.NoError(t, err)
 	}
 	hugePages(t, 512)
+	for _, mode := range []string{"io", "macswap", "5tswap", "csum"} {
+		if !slices.Contains(forward.Modes(), mode) {
+			continue
+		}
+		t.Run("pcap/"+mode, func(t *testing.T) {
+			path := writeCapture(t, 1024, 64)
+			compare(t, rounds,
+				func() float64 { return oursPcap(t, path, mode) },
+				func() float64 {
+					// Without a file or interface to send to, net_pcap discards, too.
+					return runTestpmd(t, exec.Command, nil, testpmd, mode, "net_pcap0,rx_pcap="+path+",infinite_rx=1", "net_pcap1,rx_pcap="+path+",infinite_rx=1")
+				})
+		})
+	}
 	for _, mode := range []string{"io", "macswap", "rxonly"} {
 		if mode != "rxonly" {
 			t.Run("null/"+mode, func(t *testing.T) {
@@ -126,6 +141,14 @@ func ourRate(t *testing.T, r *Rig, mode string) float64 {
 func oursNull(t *testing.T, mode string) float64 {
 	t.Helper()
 	r, err := Start(t.Context(), RigConfig{Mode: mode, Cores: []int{1}, Open: openNull(null.Config{Size: 64})})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, r.Close()) }()
+	return ourRate(t, r, mode)
+}
+
+func oursPcap(t *testing.T, path, mode string) float64 {
+	t.Helper()
+	r, err := Start(t.Context(), RigConfig{Mode: mode, Cores: []int{1}, Open: openPcap(path)})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, r.Close()) }()
 	return ourRate(t, r, mode)
