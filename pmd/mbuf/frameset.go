@@ -1,38 +1,39 @@
 package mbuf
 
-import (
-	"iter"
-	"math/bits"
-)
+import "iter"
 
-// FrameSet is a set of frames of one pool: one bit a chunk. A queue keeps the
-// frames it has posted to the kernel in one, so that they can be given back when
-// the queue is lost, and so that an address the kernel hands out is believed
-// only if it was posted. It belongs to one goroutine.
+// FrameSet is a set of frames of one pool. A queue keeps the frames it has posted
+// to the kernel in one, so that they can be given back when the queue is lost, and
+// so that an address the kernel hands out is believed only if it was posted. It
+// belongs to one goroutine.
+//
+// It has a word for each chunk, not a bit: chunks freed one after the other are
+// neighbours more often than not, and with bits each would have to wait for the
+// store of the one before. The word holds the length of the frame, so that the
+// bytes sent are known when the kernel tells no more than an address.
 type FrameSet struct {
-	words []uint64
+	in    []uint16 // by chunk: 0 if it is not in the set, else the frame's length or unknownLen
 	shift uint
 	n     int
 }
 
+// unknownLen stands for the length of a frame that was added by its address. It is
+// no frame's: chunks are 4096 bytes at most.
+const unknownLen = 0xffff
+
 // NewFrameSet returns an empty set for frames of p.
 func NewFrameSet(p *Pool) *FrameSet {
-	return &FrameSet{words: make([]uint64, p.frames/64), shift: p.shift}
+	return &FrameSet{in: make([]uint16, p.frames), shift: p.shift}
 }
 
 // Add puts the chunk that addr lies in into the set. It reports false, and
 // changes nothing, if it is in already or addr is outside the pool.
 func (s *FrameSet) Add(addr uint64) bool {
 	i := addr >> s.shift
-	w := i / 64
-	if w >= uint64(len(s.words)) {
+	if i >= uint64(len(s.in)) || s.in[i] != 0 {
 		return false
 	}
-	bit := uint64(1) << (i % 64)
-	if s.words[w]&bit != 0 {
-		return false
-	}
-	s.words[w] |= bit
+	s.in[i] = unknownLen
 	s.n++
 	return true
 }
@@ -41,17 +42,100 @@ func (s *FrameSet) Add(addr uint64) bool {
 // changes nothing, if it is not in.
 func (s *FrameSet) Remove(addr uint64) bool {
 	i := addr >> s.shift
-	w := i / 64
-	if w >= uint64(len(s.words)) {
+	if i >= uint64(len(s.in)) || s.in[i] == 0 {
 		return false
 	}
-	bit := uint64(1) << (i % 64)
-	if s.words[w]&bit == 0 {
-		return false
-	}
-	s.words[w] &^= bit
+	s.in[i] = 0
 	s.n--
 	return true
+}
+
+// AddAddrs is Add for each of addrs, in order. Those that it added it moves to the
+// front, and it returns how many.
+func (s *FrameSet) AddAddrs(addrs []uint64) int {
+	// A shift of 63 at most spares the compiler a test; see also the other loops.
+	in, shift, n := s.in, s.shift&63, 0
+	for _, a := range addrs {
+		i := a >> shift
+		if i >= uint64(len(in)) || in[i] != 0 {
+			continue
+		}
+		in[i] = unknownLen
+		if uint(n) < uint(len(addrs)) { // always; it spares the bounds check
+			addrs[n] = a
+			n++
+		}
+	}
+	s.n += n
+	return n
+}
+
+// RemoveAddrs is Remove for each of src, in order. Those that it removed it writes
+// to dst, which must not be shorter than src. It returns how many, and the sum of
+// the lengths of those that AddFrames had added.
+func (s *FrameSet) RemoveAddrs(dst, src []uint64) (n int, bytes uint64) {
+	in, shift := s.in, s.shift&63
+	for _, a := range src {
+		i := a >> shift
+		if i >= uint64(len(in)) || in[i] == 0 {
+			continue
+		}
+		if l := in[i]; l != unknownLen {
+			bytes += uint64(l)
+		}
+		in[i] = 0
+		if uint(n) < uint(len(dst)) { // always; it spares the bounds check
+			dst[n] = a
+			n++
+		}
+	}
+	s.n -= n
+	return n, bytes
+}
+
+// AddFrames is Add for the chunks of src, in order, up to the first that cannot be
+// added. Those that it added it writes to dst without their Meta, which are the
+// bits that the kernel takes for options; dst must not be shorter than src. It
+// returns how many it added. The frames must be Valid.
+func (s *FrameSet) AddFrames(dst, src []Frame) int {
+	in, shift := s.in, s.shift&63
+	dst = dst[:len(src)]
+	for k := range src {
+		addr, length := src[k].Addr, src[k].Len
+		i := addr >> shift
+		if i >= uint64(len(in)) || in[i] != 0 {
+			s.n += k
+			return k
+		}
+		in[i] = uint16(length)
+		dst[k] = Frame{Addr: addr, Len: length}
+	}
+	s.n += len(src)
+	return len(src)
+}
+
+// RemoveFrames is Remove for the chunks of src, in order. A frame that it removed
+// and that is Valid it writes to dst, which must not be shorter than src, with meta
+// and of its own Meta what is in keep; it returns how many. A frame that is not
+// Valid stays in the set.
+func (s *FrameSet) RemoveFrames(dst, src []Frame, meta, keep Meta) int {
+	in, shift, n := s.in, s.shift&63, 0
+	offset := uint64(1)<<shift - 1
+	for k := range src {
+		addr, length := src[k].Addr, src[k].Len
+		i := addr >> shift
+		// An empty frame's length becomes 2^32-1, which no chunk has room for.
+		if addr&offset+uint64(length-1) > offset || i >= uint64(len(in)) || in[i] == 0 {
+			continue
+		}
+		in[i] = 0
+		if uint(n) < uint(len(dst)) { // always; it spares the bounds check
+			dst[n] = Frame{Addr: addr, Len: length, Meta: meta | src[k].Meta&keep}
+			n++
+		}
+	}
+	s.n -= n
+	return n
 }
 
 // Len returns the number of frames in the set.
@@ -59,27 +143,48 @@ func (s *FrameSet) Len() int { return s.n }
 
 // Clear empties the set.
 func (s *FrameSet) Clear() {
-	clear(s.words)
+	clear(s.in)
 	s.n = 0
 }
 
 // Merge moves every frame of o into s.
 func (s *FrameSet) Merge(o *FrameSet) {
-	for i, w := range o.words {
-		s.n += bits.OnesCount64(w &^ s.words[i])
-		s.words[i] |= w
+	for i := range o.chunks() {
+		s.insert(i)
 	}
 	o.Clear()
+}
+
+// insert puts chunk i into the set, whether it is there or not.
+func (s *FrameSet) insert(i int) {
+	if s.in[i] == 0 {
+		s.in[i] = unknownLen
+		s.n++
+	}
 }
 
 // All yields the address of each chunk in the set, in rising order.
 func (s *FrameSet) All() iter.Seq[uint64] {
 	return func(yield func(uint64) bool) {
-		for i, w := range s.words {
-			for w != 0 {
-				b := bits.TrailingZeros64(w)
-				w &= w - 1
-				if !yield(uint64(i*64+b) << s.shift) {
+		for i := range s.chunks() {
+			if !yield(uint64(i) << s.shift) {
+				return
+			}
+		}
+	}
+}
+
+// chunks yields the number of each chunk in the set, in rising order.
+func (s *FrameSet) chunks() iter.Seq[int] {
+	return func(yield func(int) bool) {
+		left := s.n
+		for i, in := range s.in {
+			if left == 0 {
+				return
+			}
+			if in != 0 {
+				left--
+				if !yield(i) {
 					return
 				}
 			}

@@ -51,6 +51,79 @@ func TestFrameSetAgainstMap(t *testing.T) {
 	})
 }
 
+// The calls for bursts do what the calls for one chunk do one after the other.
+func TestFrameSetBurstsAgainstSingles(t *testing.T) {
+	p := newPool(t, 128)
+	size := uint64(p.FrameSize())
+	rapid.Check(t, func(t *rapid.T) {
+		s, twin := NewFrameSet(p), NewFrameSet(p)
+		lens := map[uint64]uint64{} // by chunk, of frames that AddFrames added
+		for range rapid.IntRange(1, 30).Draw(t, "steps") {
+			addrs := rapid.SliceOfN(rapid.Uint64Range(0, 140*size), 0, 40).Draw(t, "addrs")
+			frames := make([]Frame, len(addrs))
+			for i, a := range addrs {
+				length := rapid.Uint32Range(0, uint32(size)+1).Draw(t, "len")
+				frames[i] = Frame{Addr: a, Len: length, Meta: Meta(rapid.Uint32().Draw(t, "meta"))}
+			}
+			switch rapid.IntRange(0, 3).Draw(t, "op") {
+			case 0:
+				var want []uint64
+				for _, a := range addrs {
+					if twin.Add(a) {
+						want = append(want, a)
+					}
+				}
+				n := s.AddAddrs(addrs)
+				require.True(t, slices.Equal(want, addrs[:n]))
+			case 1:
+				var want []uint64
+				sum := uint64(0)
+				for _, a := range addrs {
+					if twin.Remove(a) {
+						want = append(want, a)
+						sum += lens[p.Base(a)]
+						delete(lens, p.Base(a))
+					}
+				}
+				dst := make([]uint64, len(addrs))
+				n, bytes := s.RemoveAddrs(dst, addrs)
+				require.True(t, slices.Equal(want, dst[:n]))
+				require.Equal(t, sum, bytes)
+			case 2:
+				frames = slices.DeleteFunc(frames, func(f Frame) bool { return !valid(f, size) })
+				want := 0
+				for want < len(frames) && twin.Add(frames[want].Addr) {
+					lens[p.Base(frames[want].Addr)] = uint64(frames[want].Len)
+					want++
+				}
+				dst := make([]Frame, len(frames))
+				require.Equal(t, want, s.AddFrames(dst, frames))
+				for i, f := range frames[:want] {
+					require.Equal(t, Frame{Addr: f.Addr, Len: f.Len}, dst[i])
+				}
+			case 3:
+				var want []Frame
+				for _, f := range frames {
+					if valid(f, size) && twin.Remove(f.Addr) {
+						delete(lens, p.Base(f.Addr))
+						want = append(want, Frame{Addr: f.Addr, Len: f.Len, Meta: 7<<8 | f.Meta&FlagMore})
+					}
+				}
+				dst := make([]Frame, len(frames))
+				n := s.RemoveFrames(dst, frames, 7<<8, FlagMore)
+				require.True(t, slices.Equal(want, dst[:n]))
+			}
+			require.Equal(t, twin.Len(), s.Len())
+			require.True(t, slices.Equal(slices.Collect(twin.All()), slices.Collect(s.All())))
+		}
+	})
+}
+
+// valid says the long way whether all bytes of a frame lie in one chunk.
+func valid(f Frame, size uint64) bool {
+	return f.Len > 0 && f.Addr/size == (f.Addr+uint64(f.Len)-1)/size
+}
+
 func TestFrameSetAllStops(t *testing.T) {
 	p := newPool(t, 64)
 	s := NewFrameSet(p)

@@ -125,13 +125,8 @@ func (l *Ledger) Rest(o Owner, frames []Frame) {
 
 // Set enters every frame of s, which must be a set of the ledger's pool.
 func (l *Ledger) Set(o Owner, s *FrameSet) {
-	for i, w := range s.words {
-		dup := bits.OnesCount64(w & l.seen[i])
-		n := bits.OnesCount64(w) - dup
-		l.seen[i] |= w
-		l.acct.Duplicate += dup
-		l.acct.Accounted += n
-		l.acct.ByOwner[o] += n
+	for i := range s.chunks() {
+		l.mark(o, uint64(i)<<l.pool.shift)
 	}
 }
 
@@ -141,8 +136,8 @@ func (l *Ledger) Account() Account { return l.acct }
 // Missing adds every frame that nobody was found to have to s.
 func (l *Ledger) Missing(s *FrameSet) {
 	for i, w := range l.seen {
-		miss := ^w
-		s.n += bits.OnesCount64(miss &^ s.words[i])
-		s.words[i] |= miss
+		for miss := ^w; miss != 0; miss &= miss - 1 {
+			s.insert(i*64 + bits.TrailingZeros64(miss))
+		}
 	}
 }

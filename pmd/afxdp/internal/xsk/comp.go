@@ -6,9 +6,7 @@ import "example.org/pmd/pmd/mbuf"
 // it has done with, we consume them.
 type CompRing struct {
 	ring
-	shift uint
 	addrs []uint64
-	lens  lengths
 	buf   [burstBuf]uint64
 }
 
@@ -26,7 +24,7 @@ func (r *CompRing) Complete(cache *mbuf.Cache, posted *mbuf.FrameSet) (n int, by
 	for left := avail; left > 0; {
 		run := r.addrs[at:]
 		run = run[:min(len(run), left, burstBuf)]
-		k, b := r.take(run, posted)
+		k, b := posted.RemoveAddrs(r.buf[:], run)
 		cache.Put(r.buf[:k])
 		n += k
 		bytes += b
@@ -35,27 +33,6 @@ func (r *CompRing) Complete(cache *mbuf.Cache, posted *mbuf.FrameSet) (n int, by
 	}
 	r.publish(uint32(avail))
 	return n, bytes, avail - n
-}
-
-// take gathers one run of completed addresses in buf.
-func (r *CompRing) take(run []uint64, posted *mbuf.FrameSet) (k int, bytes uint64) {
-	shift, lens := r.shift, r.lens
-	for _, a := range run {
-		c := a >> shift
-		if c >= uint64(len(lens)) {
-			continue
-		}
-		length := lens[c] // here, where the bound is known
-		if !posted.Remove(a) {
-			continue
-		}
-		bytes += uint64(length)
-		if uint(k) < burstBuf { // always; it spares the bounds check
-			r.buf[k] = a
-			k++
-		}
-	}
-	return k, bytes
 }
 
 // Waiting returns the number of completions in the ring.

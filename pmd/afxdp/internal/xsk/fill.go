@@ -40,15 +40,7 @@ func (r *FillRing) Fill(cache *mbuf.Cache, want int, posted *mbuf.FrameSet) (n, 
 // wrote and how many it took.
 func (r *FillRing) put(run []uint64, cache *mbuf.Cache, posted *mbuf.FrameSet) (n, got int) {
 	got = cache.Take(run)
-	for _, a := range run[:got] {
-		if uint(n) < uint(len(run)) { // always; it spares the bounds check
-			run[n] = a
-			if posted.Add(a) {
-				n++
-			}
-		}
-	}
-	return n, got
+	return posted.AddAddrs(run[:got]), got
 }
 
 // Room returns the number of chunks that the ring would take. It reads the

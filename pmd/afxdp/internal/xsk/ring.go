@@ -1,7 +1,6 @@
 package xsk
 
 import (
-	"math/bits"
 	"sync/atomic"
 
 	"example.org/pmd/pmd/mbuf"
@@ -76,7 +75,6 @@ func (r *ring) wakeup() bool { return atomic.LoadUint32(r.flags)&needWakeup != 0
 // geometry describes the packet memory that descriptors point into.
 type geometry struct {
 	chunk uint32 // bytes, a power of two
-	shift uint   // of chunk
 }
 
 // lastLen returns the longest packet that can begin at addr and end in the same
@@ -84,11 +82,6 @@ type geometry struct {
 func (g *geometry) lastLen(addr uint64) uint32 {
 	return g.chunk - uint32(addr)&(g.chunk-1)
 }
-
-// lengths remembers the length of each frame in the transmit ring by chunk:
-// written when it is posted, read when it is complete. Chunks are 4096 bytes at
-// most, so 16 bits do, and 16,384 chunks need half of a first-level cache.
-type lengths []uint16
 
 // Refusal says why a frame was not posted.
 type Refusal uint8
@@ -139,25 +132,24 @@ func (r *ring) attach(v view, producer bool) {
 
 // attach points the rings at shared memory and sets what they must know of the
 // packet memory: bytes and chunk size.
-func (q *Rings) attach(rx, tx, fill, comp view, mem int, chunk uint32) {
-	g := geometry{chunk: chunk, shift: log2(chunk)}
-	lens := make(lengths, mem>>g.shift)
+func (q *Rings) attach(rx, tx, fill, comp view, chunk uint32) {
+	g := geometry{chunk: chunk}
 	q.Rx.attach(rx, false)
-	q.Rx.descs, q.Rx.geo = rx.descs, g
+	q.Rx.descs = rx.descs
 	q.Tx.attach(tx, true)
-	q.Tx.descs, q.Tx.geo, q.Tx.lens, q.Tx.maxLen = tx.descs, g, lens, chunk
+	q.Tx.descs, q.Tx.geo, q.Tx.maxLen = tx.descs, g, chunk
 	q.Tx.taken = q.Tx.peer
 	q.Fill.attach(fill, true)
 	q.Fill.addrs = fill.addrs
 	q.Comp.attach(comp, false)
-	q.Comp.addrs, q.Comp.lens, q.Comp.shift = comp.addrs, lens, g.shift
+	q.Comp.addrs = comp.addrs
 }
 
 // detach points the rings at no entries at all, so that a call that comes too
 // late finds nothing to do instead of memory that is gone.
 func (q *Rings) detach() {
 	idle := view{producer: new(uint32), consumer: new(uint32), flags: new(uint32)}
-	q.attach(idle, idle, idle, idle, 0, 1)
+	q.attach(idle, idle, idle, idle, 1)
 }
 
 // view is a ring in shared memory: descs for receive and transmit, addrs for
@@ -168,6 +160,3 @@ type view struct {
 	descs                     []mbuf.Frame
 	addrs                     []uint64
 }
-
-// log2 returns the exponent of a power of two.
-func log2(n uint32) uint { return uint(bits.TrailingZeros32(n)) }

@@ -5,7 +5,6 @@ import "example.org/pmd/pmd/mbuf"
 // RxRing is the receive ring: the kernel produces, we consume.
 type RxRing struct {
 	ring
-	geo   geometry
 	descs []mbuf.Frame
 }
 
@@ -26,31 +25,13 @@ func (r *RxRing) Receive(dst []mbuf.Frame, meta mbuf.Meta, posted *mbuf.FrameSet
 	if len(run) > avail {
 		run = run[:avail]
 	}
-	n = r.take(dst, run, meta, posted)
+	// XDP_PKT_CONTD and FlagMore are the same bit.
+	n = posted.RemoveFrames(dst, run, meta, mbuf.FlagMore)
 	if rest := avail - len(run); rest > 0 {
-		n += r.take(dst[n:], r.descs[:rest], meta, posted)
+		n += posted.RemoveFrames(dst[n:], r.descs[:rest], meta, mbuf.FlagMore)
 	}
 	r.publish(uint32(avail))
 	return n, avail - n
-}
-
-// take is the receive loop over one run of descriptors, len(run) <= len(dst).
-func (r *RxRing) take(dst, run []mbuf.Frame, meta mbuf.Meta, posted *mbuf.FrameSet) int {
-	geo := r.geo
-	k := 0
-	for i := range run {
-		d := run[i]
-		// Len-1 wraps for an empty frame, which is as bad as one too long.
-		if d.Len-1 >= geo.lastLen(d.Addr) || !posted.Remove(d.Addr) {
-			continue
-		}
-		if uint(k) < uint(len(dst)) { // always; it spares the bounds check
-			// XDP_PKT_CONTD and FlagMore are the same bit.
-			dst[k] = mbuf.Frame{Addr: d.Addr, Len: d.Len, Meta: meta | d.Meta&mbuf.FlagMore}
-			k++
-		}
-	}
-	return k
 }
 
 // Waiting returns the number of received frames in the ring. It reads the

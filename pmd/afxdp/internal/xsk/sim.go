@@ -80,7 +80,7 @@ func NewSim(cfg SimConfig) (*Sim, error) {
 	if cfg.Budget == 0 {
 		cfg.Budget = minBudget
 	}
-	s := &Sim{cfg: cfg, geo: geometry{chunk: cfg.FrameSize, shift: log2(cfg.FrameSize)}}
+	s := &Sim{cfg: cfg, geo: geometry{chunk: cfg.FrameSize}}
 	for _, r := range []struct {
 		ring  *simRing
 		size  uint32
@@ -104,7 +104,7 @@ func NewSim(cfg SimConfig) (*Sim, error) {
 	*s.tx.flags = needWakeup // always, in copy mode
 	s.free = make([]uint64, 0, cfg.RxRing)
 	s.inFlight = make([]uint64, 0, cfg.CompRing)
-	s.rings.attach(s.rx.view, s.tx.view, s.fill.view, s.comp.view, len(cfg.Mem), cfg.FrameSize)
+	s.rings.attach(s.rx.view, s.tx.view, s.fill.view, s.comp.view, cfg.FrameSize)
 	return s, nil
 }
 

@@ -136,7 +136,7 @@ func (s *Socket) mapRings() error {
 			return c.fail(StepMap, err)
 		}
 	}
-	s.attach(views[0], views[1], views[2], views[3], len(c.Mem), c.FrameSize)
+	s.attach(views[0], views[1], views[2], views[3], c.FrameSize)
 	return nil
 }
 

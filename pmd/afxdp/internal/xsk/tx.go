@@ -15,7 +15,6 @@ type TxRing struct {
 	// index, and the dropped frames it told of that are not in that yet.
 	taken uint32
 	descs []mbuf.Frame
-	lens  lengths
 }
 
 // SetMaxLen sets the longest frame that Post accepts, in bytes: the interface's
@@ -58,26 +57,40 @@ func (r *TxRing) Post(src []mbuf.Frame, posted *mbuf.FrameSet) (n int, why Refus
 	return n, why
 }
 
-// put is the transmit loop over one run of the ring, len(run) <= len(src).
+// put writes frames to one run of the ring, len(run) <= len(src).
 func (r *TxRing) put(run, src []mbuf.Frame, posted *mbuf.FrameSet) (n int, why Refusal) {
-	geo, maxLen, lens := r.geo, r.maxLen, r.lens
-	for i := range run {
-		if i >= len(src) { // never; it spares the bounds check
-			break
-		}
-		f := &src[i]
-		// Len-1 wraps for an empty frame, which is as bad as one too long.
-		if f.Len-1 >= min(geo.lastLen(f.Addr), maxLen) {
-			return i, BadLength
-		}
-		c := f.Addr >> geo.shift
-		if c >= uint64(len(lens)) || !posted.Add(f.Addr) {
-			return i, NotOurs
-		}
-		lens[c] = uint16(f.Len)
-		run[i] = mbuf.Frame{Addr: f.Addr, Len: f.Len}
+	src = src[:len(run)]
+	if n = r.sendable(src); n < len(src) {
+		why = BadLength
 	}
-	return len(run), Accepted
+	if k := posted.AddFrames(run, src[:n]); k < n {
+		return k, NotOurs
+	}
+	return n, why
+}
+
+// sendable returns how many frames from the first on have a length that the
+// kernel and the interface take.
+func (r *TxRing) sendable(src []mbuf.Frame) int {
+	offset, most := uint64(r.geo.chunk-1), uint64(r.maxLen)
+	var last, over uint64
+	for i := range src {
+		// An empty frame's length becomes 2^32-1, which is as bad as one too long.
+		l := uint64(src[i].Len - 1)
+		last |= src[i].Addr&offset + l
+		over |= most - 1 - l
+	}
+	// The chunk is a power of two in size, so an OR stays below it exactly if
+	// everything in it does; and a difference below zero has its top bit set.
+	if last <= offset && int64(over) >= 0 {
+		return len(src)
+	}
+	for i := range src {
+		if src[i].Len-1 >= min(r.geo.lastLen(src[i].Addr), r.maxLen) {
+			return i
+		}
+	}
+	return len(src)
 }
 
 // Room returns the number of frames that the ring would take.
