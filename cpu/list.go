@@ -3,6 +3,7 @@ package cpu
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -10,6 +11,10 @@ import (
 // maxListLen bounds the text ParseList reads, in bytes. The longest canonical list, every
 // second CPU of MaxCPUs, is a third of it.
 const maxListLen = 64 << 10
+
+// maxSequence bounds what ParseSequence returns. A text of maxListLen bytes could name
+// each CPU thousands of times.
+const maxSequence = 8 * MaxCPUs
 
 // ParseList reads the kernel's CPU list syntax (Documentation/admin-guide/
 // kernel-parameters.rst, "cpu lists"): items separated by commas, each of them
@@ -37,6 +42,27 @@ func ParseList(s string) (Set, error) {
 		}
 	}
 	return Set{words}, nil
+}
+
+// ParseSequence reads the syntax of [ParseList] and keeps the order: the CPUs come as
+// the items name them, one range ascending, and a CPU named twice comes twice. The i-th
+// of them is for the i-th of something else, such as the queues of a port.
+func ParseSequence(s string) ([]int, error) {
+	if _, err := ParseList(s); err != nil || strings.TrimSpace(s) == "" {
+		return nil, err
+	}
+	var ids []int
+	for item := range strings.SplitSeq(s, ",") {
+		words, err := addItem(nil, strings.TrimSpace(item))
+		if err != nil {
+			return nil, err // not after the check above
+		}
+		ids = slices.AppendSeq(ids, Set{words}.All())
+		if len(ids) > maxSequence {
+			return nil, fmt.Errorf("CPU list names more than %d CPUs", maxSequence)
+		}
+	}
+	return ids, nil
 }
 
 // addItem adds the CPUs of one list item to the bitmap.

@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 
@@ -134,6 +135,46 @@ func FuzzParseList(f *testing.F) {
 		}
 		if !again.Equal(set) || again.String() != text {
 			t.Fatalf("%q became %q, then %q", s, text, again.String())
+		}
+	})
+}
+
+func TestParseSequence(t *testing.T) {
+	for s, want := range map[string][]int{
+		"":            nil,
+		" ":           nil,
+		"3":           {3},
+		"5,2-4,2":     {5, 2, 3, 4, 2},
+		"7, 0-6:2/4":  {7, 0, 1, 4, 5},
+		"1-1,1":       {1, 1},
+		"8191,0":      {8191, 0},
+		"10,9,8,7-10": {10, 9, 8, 7, 8, 9, 10},
+	} {
+		got, err := ParseSequence(s)
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("%q: %v, %v; want %v", s, got, err, want)
+		}
+	}
+	for _, s := range []string{"x", "2,,3", "3-1", "8192", strings.Repeat("0-8191,", 9) + "1"} {
+		if got, err := ParseSequence(s); err == nil || got != nil {
+			t.Errorf("%q: %v, %v; want an error and nothing else", s, len(got), err)
+		}
+	}
+}
+
+// A sequence names what the list names.
+func FuzzParseSequence(f *testing.F) {
+	for _, s := range []string{"", "2-5,8", "8,2", "0-1023:2/256,5", "1,,2", "8191", "-"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		ids, err := ParseSequence(s)
+		set, errList := ParseList(s)
+		if errList != nil && err == nil {
+			t.Fatalf("%q: ParseList refuses it: %v", s, errList)
+		}
+		if err == nil && !SetOf(ids...).Equal(set) {
+			t.Fatalf("%q: %v is not %v", s, ids, set)
 		}
 	})
 }

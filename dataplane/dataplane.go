@@ -218,6 +218,12 @@ func (d *Dataplane) poolFor(class pmd.Class) (*mbuf.Pool, error) {
 	if class.FrameSize != 0 {
 		cfg.FrameSize = class.FrameSize
 	}
+	if class.Headroom != 0 {
+		cfg.Headroom = class.Headroom
+	}
+	if class.Pages != mbuf.HugeAuto {
+		cfg.HugePages = class.Pages
+	}
 	p, err := d.space.NewPool(cfg)
 	if err != nil {
 		return nil, err

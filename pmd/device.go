@@ -142,7 +142,8 @@ type Env struct {
 }
 
 // Class tells which ports can share a pool: those of one NUMA node that the
-// kernel serves in one mode, since a socket that shares a UMEM inherits its mode.
+// kernel serves in one mode, since a socket that shares a UMEM inherits its mode,
+// and that want their memory alike.
 type Class struct {
 	// NUMANode is -1 if it does not matter.
 	NUMANode int
@@ -150,4 +151,10 @@ type Class struct {
 	ZeroCopy bool
 	// FrameSize is the chunk size in bytes; 0 takes the program's default.
 	FrameSize int
+	// Headroom is what is kept free in front of a packet beyond the kernel's
+	// own, in bytes; 0 takes the program's default.
+	Headroom int
+	// Pages says what pages the memory is to be of; mbuf.HugeAuto takes the
+	// program's default.
+	Pages mbuf.HugePages
 }

@@ -21,6 +21,10 @@ type Spec struct {
 	Name string
 	// Interface is the network interface, empty for drivers without one.
 	Interface string
+	// PollCPU is what pollcpu= said: the CPUs that poll the queues, queue i the
+	// i-th of them, as a list such as "2-5,8". It is for the program that polls
+	// the port; drivers never see it. Empty if it was not given.
+	PollCPU string
 	// Options holds every other key=value.
 	Options map[string]string
 }
@@ -43,8 +47,15 @@ func specError(format string, args ...any) error {
 	return fmt.Errorf("%w: "+format, append([]any{ErrSpec}, args...)...)
 }
 
-// ParseSpec reads "IFNAME[,key=value…]" or "DRIVER:[key=value,…]". A value may
-// not hold a comma. Errors wrap ErrSpec and quote what they mean.
+// Options of every port, whatever its driver: they are for the program.
+const (
+	optionName    = "name"
+	optionPollCPU = "pollcpu"
+)
+
+// ParseSpec reads "IFNAME[,key=value…]" or "DRIVER:[key=value,…]". No value but
+// the list of pollcpu= may hold a comma. Errors wrap ErrSpec and quote what they
+// mean.
 func ParseSpec(s string) (Spec, error) {
 	spec := Spec{Driver: DefaultDriver, Options: map[string]string{}}
 	if len(s) > maxSpecLen {
@@ -72,8 +83,14 @@ func ParseSpec(s string) (Spec, error) {
 		}
 	}
 	if rest != "" {
+		list := false // the item before was of pollcpu
 		for _, item := range strings.Split(rest, ",") {
+			if list && isCPUItem(item) {
+				spec.Options[optionPollCPU] += "," + item
+				continue
+			}
 			key, value, ok := strings.Cut(item, "=")
+			list = key == optionPollCPU
 			if !ok || key == "" {
 				return Spec{}, specError("%q: %q is not key=value", s, item)
 			}
@@ -84,17 +101,28 @@ func ParseSpec(s string) (Spec, error) {
 		}
 	}
 	spec.Name = spec.Interface
-	if name, ok := spec.Options["name"]; ok {
-		spec.Name = name
-		delete(spec.Options, "name")
-		if name == "" {
-			return Spec{}, specError("%q: name is empty", s)
+	for _, o := range []struct {
+		key   string
+		field *string
+	}{{optionName, &spec.Name}, {optionPollCPU, &spec.PollCPU}} {
+		if value, ok := spec.Options[o.key]; ok {
+			*o.field = value
+			delete(spec.Options, o.key)
+			if value == "" {
+				return Spec{}, specError("%q: %s is empty", s, o.key)
+			}
 		}
 	}
 	if err := checkName(spec.Name); err != nil {
 		return Spec{}, err
 	}
 	return spec, checkName(spec.Interface)
+}
+
+// isCPUItem reports whether an item between commas goes on with a list of CPUs:
+// it has the characters of one and begins with a digit, which no option does.
+func isCPUItem(item string) bool {
+	return item != "" && item[0] >= '0' && item[0] <= '9' && strings.Trim(item, "0123456789-:/ ") == ""
 }
 
 // checkName refuses what would be unreadable in a table or ambiguous in a path.
@@ -124,7 +152,11 @@ func (s Spec) String() string {
 		b.WriteString(s.Driver + ":")
 	}
 	if s.Name != "" && s.Name != s.Interface {
-		b.WriteString(sep + "name=" + s.Name)
+		b.WriteString(sep + optionName + "=" + s.Name)
+		sep = ","
+	}
+	if s.PollCPU != "" {
+		b.WriteString(sep + optionPollCPU + "=" + s.PollCPU)
 		sep = ","
 	}
 	keys := make([]string, 0, len(s.Options))
@@ -148,7 +180,7 @@ type Reader struct {
 }
 
 // Read returns a Reader of the spec's options.
-func (s Spec) Read() *Reader { return &Reader{spec: s, known: []string{"name"}} }
+func (s Spec) Read() *Reader { return &Reader{spec: s, known: []string{optionName, optionPollCPU}} }
 
 // fail remembers the first mistake.
 func (r *Reader) fail(key, value, want string) {
@@ -248,6 +280,24 @@ type Driver interface {
 	Open(ctx context.Context, spec Spec, env Env) (Device, error)
 }
 
+// Prober is implemented by drivers that can tell, before a device is opened, what
+// opening it would take. A program asks to choose CPUs and the size of pools.
+type Prober interface {
+	// Probe changes nothing. An error is one that Open would meet as well.
+	Probe(ctx context.Context, spec Spec) (Estimate, error)
+}
+
+// Estimate is what a device is going to have.
+type Estimate struct {
+	// Queues is the number of queues, 1 or more.
+	Queues int
+	// NUMANode is the node the device is near to, -1 if it does not matter.
+	NUMANode int
+	// Frames is how many frames all its rings together hold, 0 if that does
+	// not matter.
+	Frames int
+}
+
 // Registry is the set of drivers that a program offers.
 type Registry struct {
 	drivers map[string]Driver
@@ -280,4 +330,15 @@ func (r *Registry) Open(ctx context.Context, spec Spec, env Env) (Device, error)
 		return nil, specError("%s: no driver %q; there are %s", spec, spec.Driver, strings.Join(r.Kinds(), ", "))
 	}
 	return d.Open(ctx, spec, env)
+}
+
+// Probe tells what the device that spec names is going to have, as far as its
+// driver can: one queue and no particular node if it cannot.
+func (r *Registry) Probe(ctx context.Context, spec Spec) Estimate {
+	if p, ok := r.drivers[spec.Driver].(Prober); ok {
+		if e, err := p.Probe(ctx, spec); err == nil {
+			return e
+		}
+	}
+	return Estimate{Queues: 1, NUMANode: -1}
 }

@@ -33,6 +33,10 @@ func TestParseSpec(t *testing.T) {
 		{"null:size=64", pmd.Spec{Driver: "null", Options: options{"size": "64"}}, ""},
 		{"null:name=n0,size=64,copy=on", pmd.Spec{Driver: "null", Name: "n0", Options: options{"size": "64", "copy": "on"}}, "null:name=n0,copy=on,size=64"},
 		{"pcap:in=a:b=c", pmd.Spec{Driver: "pcap", Options: options{"in": "a:b=c"}}, ""},
+		{"eth1,pollcpu=3,mode=copy", pmd.Spec{Driver: "afxdp", Name: "eth1", Interface: "eth1", PollCPU: "3", Options: options{"mode": "copy"}}, ""},
+		{"eth1,mode=copy,pollcpu=5,2-4,7", pmd.Spec{Driver: "afxdp", Name: "eth1", Interface: "eth1", PollCPU: "5,2-4,7", Options: options{"mode": "copy"}},
+			"eth1,pollcpu=5,2-4,7,mode=copy"},
+		{"null:pollcpu=1,1", pmd.Spec{Driver: "null", PollCPU: "1,1", Options: options{}}, ""},
 		{"tap:empty=", pmd.Spec{Driver: "tap", Options: options{"empty": ""}}, ""},
 	} {
 		got, err := pmd.ParseSpec(c.in)
@@ -58,6 +62,11 @@ func TestParseSpecErrors(t *testing.T) {
 		{"eth1,a=1,a=2", "a is given twice"},
 		{"eth1,name=a,name=b", "name is given twice"},
 		{"eth1,name=", "name is empty"},
+		{"eth1,pollcpu=", "pollcpu is empty"},
+		{"eth1,pollcpu=2,x", `"x" is not key=value`},
+		{"eth1,pollcpu=2,", `"" is not key=value`},
+		{"eth1,mode=copy,3", `"3" is not key=value`},
+		{"eth1,pollcpu=2,pollcpu=3", "pollcpu is given twice"},
 		{"eth1,name=a b", `has ' '`},
 		{"eth1,name=a/b", `has '/'`},
 		{"../eth1", `has '/'`},
@@ -81,7 +90,7 @@ func TestParseSpecErrors(t *testing.T) {
 func FuzzParseSpec(f *testing.F) {
 	for _, s := range []string{
 		"eth1", "eth1,mode=copy,name=wan", "null:size=64", "afxdp:eth0:1,a=b", "ring:pair=a,name=b",
-		"x:", ":", ",", "=", "a:b:c=d", "afxdp:,a=b", "afxdp:=", "eth1,name=eth1", "\xff:a=\xff",
+		"x:", ":", ",", "=", "a:b:c=d", "afxdp:,a=b", "afxdp:=", "eth1,name=eth1", "\xff:a=\xff", "eth1,pollcpu=2,4-5,a=b", "x:pollcpu=,1",
 	} {
 		f.Add(s)
 	}
@@ -93,6 +102,7 @@ func FuzzParseSpec(f *testing.F) {
 			return
 		}
 		require.NotContains(t, s.Options, "name")
+		require.NotContains(t, s.Options, "pollcpu")
 		again, err := pmd.ParseSpec(s.String())
 		require.NoError(t, err, "%q was printed as %q", in, s)
 		require.Equal(t, s, again, "%q was printed as %q", in, s)
@@ -153,7 +163,7 @@ func TestReaderErrors(t *testing.T) {
 		{"x:p=128", "p=128: use a number from 2 to 64"},
 		{"x:b=perhaps", "b=perhaps: use on or off"},
 		{"x:m=fast", "m=fast: use auto, copy"},
-		{"x:q=1", `driver x has no option "q"; it has b, m, n, name, p`},
+		{"x:q=1", `driver x has no option "q"; it has b, m, n, name, p, pollcpu`},
 		{"x:z=1,y=1", `no option "y"`},
 		{"x:q=1,n=1", "n=1: use"},    // a bad value comes before an unknown option
 		{"x:m=fast,n=1", "n=1: use"}, // the first that was read
@@ -196,6 +206,25 @@ func TestRegistry(t *testing.T) {
 	_, err = r.Open(context.Background(), pmd.Spec{Driver: "c"}, pmd.Env{})
 	require.ErrorIs(t, err, pmd.ErrSpec)
 	assert.ErrorContains(t, err, `no driver "c"; there are a, b`)
+}
+
+// prober is a driver that can be asked first.
+type prober struct {
+	fake
+	err error
+}
+
+func (p prober) Probe(_ context.Context, s pmd.Spec) (pmd.Estimate, error) {
+	return pmd.Estimate{Queues: len(s.Options) + 2, NUMANode: 1, Frames: 9}, p.err
+}
+
+func TestProbe(t *testing.T) {
+	var got pmd.Spec
+	r := pmd.NewRegistry(fake{"plain", &got}, prober{fake{"tells", &got}, nil}, prober{fake{"fails", &got}, errFake})
+	one := pmd.Estimate{Queues: 1, NUMANode: -1}
+	for kind, want := range map[string]pmd.Estimate{"plain": one, "fails": one, "none": one, "tells": {Queues: 3, NUMANode: 1, Frames: 9}} {
+		assert.Equal(t, want, r.Probe(t.Context(), pmd.Spec{Driver: kind, Options: map[string]string{"a": "b"}}), kind)
+	}
 }
 
 func ExampleParseSpec() {

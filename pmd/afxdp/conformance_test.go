@@ -4,6 +4,7 @@ package afxdp_test
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"testing"
 
@@ -17,16 +18,24 @@ import (
 	"example.org/pmd/pmd/pmdtest"
 )
 
-// The conformance suite over a veth pair; the far side is a packet socket that
-// hears the suite's EtherType (0x88b5) alone.
+// The conformance suite over veth pairs of one and of two queues.
 func TestConformance(t *testing.T) {
+	for _, queues := range []int{1, 2} {
+		t.Run(fmt.Sprintf("queues=%d", queues), func(t *testing.T) { conformance(t, queues) })
+	}
+}
+
+// conformance runs the suite. The far side is a packet socket that hears the
+// suite's EtherType (0x88b5) alone and sends on its first queue.
+func conformance(t *testing.T, queues int) {
 	lab := netlabtest.New(t)
 	host, err := lab.Namespace("host")
 	require.NoError(t, err)
 	ports, err := lab.Namespace("ports")
 	require.NoError(t, err)
-	_, err = lab.Veth(netlab.VethEnd{Namespace: host, Name: "h0"}, netlab.VethEnd{Namespace: ports, Name: "p0"})
+	_, err = lab.Veth(netlab.VethEnd{Namespace: host, Name: "h0", Queues: queues}, netlab.VethEnd{Namespace: ports, Name: "p0"})
 	require.NoError(t, err)
+	setChannels(t, host, "h0", queues, 1)
 	pmdtest.TestDevice(t, pmdtest.Harness{
 		Async: true,
 		Open: func(t testing.TB, env pmd.Env) pmdtest.Setup {
@@ -34,6 +43,7 @@ func TestConformance(t *testing.T) {
 			require.NoError(t, err)
 			dev, err := afxdp.NewDriver().Open(context.Background(), spec, env)
 			require.NoError(t, err)
+			require.Len(t, dev.Queues(), queues)
 			var fd int
 			require.NoError(t, host.Do(func() error {
 				ifi, err := net.InterfaceByName("h0")

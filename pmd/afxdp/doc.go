@@ -4,22 +4,39 @@
 //
 // # Model
 //
-// A port attaches an XDP program that redirects the frames of one receive queue to
-// an AF_XDP socket and passes everything else to the kernel's stack. The program
-// is held by a bpf_link: it goes when the process does, however that dies, and a
-// program of somebody else is never removed. Ports of one pool share its memory as
-// one UMEM, so a frame goes from port to port without a copy by us.
+// A port attaches an XDP program that redirects the frames of the receive queues it
+// has taken, each to an AF_XDP socket of its own, and passes everything else to
+// the kernel's stack. The program is held by a bpf_link: it goes when the process
+// does, however that dies, and a program of somebody else is never removed. Ports
+// of one pool share its memory as one UMEM, so a frame goes from port to port
+// without a copy by us.
 //
-// Mode auto takes zero-copy if driver and kernel offer it, else copy mode in the
-// driver, else generic XDP; Info says what was obtained, as the kernel told.
+// A port takes all receive queues that are live, or those it is told. Frames that
+// come on a live queue which it does not poll would bypass it: Info.Obtained
+// says so under "unpolled", with the command that mends it, and so does a notice
+// whenever that changes.
+//
+// Mode auto takes zero-copy if driver and kernel offer it on every queue, else copy
+// mode in the driver, else generic XDP; Info says what was obtained, as the kernel
+// told.
+//
+// # Settings that are borrowed
+//
+// While a port is open, features of the interface that change frames before an XDP
+// program sees them are off: LRO, hardware GRO, and the stripping of VLAN tags.
+// Busy polling sets napi_defer_hard_irqs and gro_flush_timeout as well. They are
+// put back when the port is closed; if the process is killed, by the next one
+// that opens a port ([example.org/pmd/pmd/journal]). A setting that somebody
+// has changed meanwhile stays as it is.
 //
 // # Life of a port
 //
-// While the interface is down the socket is kept: it works again when the
-// interface is up. When the interface is gone, the socket is given up, its frames
-// return, and the port waits for an interface of that name to come back. A
-// goroutine a port watches the interface; it exchanges the queue's socket through
-// [pmd.Host.Exclusive], between two bursts of the core that polls it.
+// While the interface is down the sockets are kept: they work again when the
+// interface is up. When the interface is gone, the sockets are given up, their
+// frames return, and the port waits for an interface of that name, with as many
+// queues, to come back. A goroutine a port watches the interface; it exchanges
+// the queues' sockets through [pmd.Host.Exclusive], between two bursts of the
+// core that polls each.
 //
 // # Concurrency
 //
@@ -27,6 +44,9 @@
 //
 // # Limitations
 //
-// One queue a port. No multi-buffer: a frame must fit into one chunk, and an MTU
-// that does not is refused. Linux only; kernel 5.11 or later.
+// The number of queues is that of the moment the port was opened: more that come
+// live later are announced, and polled after a restart. A queue that is polled
+// cannot be taken away, the kernel refuses (ethtool -L). No multi-buffer: a frame
+// must fit into one chunk, and an MTU that does not is refused. A veth hands over
+// VLAN tags beside the frame unless its peer has txvlan off (ethtool -K). Linux only; kernel 5.11 or later.
 package afxdp

@@ -29,7 +29,7 @@ type queue struct {
 	meta     mbuf.Meta
 	target   int // chunks to keep posted for receiving
 	pause    int // turns until the next kick of a ring that is stuck
-	zeroCopy bool
+	manner
 
 	// Statistics: the owner's.
 	c pmd.QueueCounters
@@ -52,9 +52,22 @@ type queue struct {
 	fault atomic.Uint32
 }
 
-func newQueue(pool *mbuf.Pool, fillRing int) *queue {
+// manner is how a queue talks to the kernel.
+type manner struct {
+	zeroCopy bool
+	// busyPoll: an empty receive ring is a reason to call the kernel, which then
+	// runs the driver's receive routine.
+	busyPoll bool
+	// needWakeup: the kernel tells when it has to be called. Otherwise it is,
+	// whenever there is something to send.
+	needWakeup bool
+}
+
+// newQueue returns a queue without a socket that keeps target chunks posted when
+// it has one.
+func newQueue(pool *mbuf.Pool, target int) *queue {
 	return &queue{
-		pool: pool, target: fillRing,
+		pool: pool, target: target,
 		rxPosted: mbuf.NewFrameSet(pool), txPosted: mbuf.NewFrameSet(pool), quarantine: mbuf.NewFrameSet(pool),
 	}
 }
@@ -94,7 +107,8 @@ func (q *queue) fillUp() {
 	}
 }
 
-// wakeRx makes the NIC's driver look at the fill ring.
+// wakeRx makes the NIC's driver look at the fill ring, and with busy polling for
+// frames.
 func (q *queue) wakeRx() {
 	if errno := q.sock.KickRx(); errno == syscall.ENXIO {
 		q.fault.Store(uint32(errno)) // pairs with Swap in inspect
@@ -120,7 +134,7 @@ func (q *queue) RxBurst(dst []mbuf.Frame) int {
 	if want := q.target - q.rxPosted.Len(); want >= fillBatch {
 		r.Fill.Fill(q.cache, want, q.rxPosted)
 	}
-	if q.zeroCopy && r.Fill.NeedWakeup() {
+	if q.busyPoll && n == 0 || q.zeroCopy && r.Fill.NeedWakeup() {
 		q.wakeRx()
 		q.c.Wakeups++
 	}
@@ -160,9 +174,17 @@ func (q *queue) TxBurst(src []mbuf.Frame) int {
 
 // Flush implements pmd.Queue.
 func (q *queue) Flush() {
-	if r := q.rings; r != nil && r.Tx.NeedWakeup() {
+	if r := q.rings; r != nil && (!q.needWakeup || r.Tx.NeedWakeup()) {
 		q.kick()
 	}
+}
+
+// WaitFD implements pmd.Waiter.
+func (q *queue) WaitFD() int {
+	if q.sock == nil {
+		return -1
+	}
+	return q.sock.FD()
 }
 
 // kick makes the kernel send, and notes what it said.
@@ -196,7 +218,7 @@ func (q *queue) Reclaim() int {
 		q.pause--
 		return n
 	}
-	if q.txPosted.Len() > 0 && r.Tx.Pending() > 0 && r.Tx.NeedWakeup() {
+	if q.txPosted.Len() > 0 && r.Tx.Pending() > 0 && (!q.needWakeup || r.Tx.NeedWakeup()) {
 		q.kick()
 		if q.pause == 0 && n == 0 {
 			q.pause = retryTurns / 16 // nothing moves; do not burn calls
@@ -255,8 +277,8 @@ func (q *queue) Walk(l *mbuf.Ledger) {
 
 // attach gives the queue a socket on an interface with this MTU. Called inside
 // Host.Exclusive.
-func (q *queue) attach(s *xsk.Socket, zeroCopy bool, mtu int) {
-	q.sock, q.rings, q.zeroCopy = s, &s.Rings, zeroCopy
+func (q *queue) attach(s *xsk.Socket, m manner, mtu int) {
+	q.sock, q.rings, q.manner = s, &s.Rings, m
 	q.setMTU(mtu)
 	q.pause = 0
 	q.fault.Store(0)
@@ -273,10 +295,9 @@ func (q *queue) setMTU(mtu int) {
 
 // detach takes the socket away; its frames wait in quarantine. Called inside
 // Host.Exclusive. Completions that are there already still count as sent.
-func (q *queue) detach() *xsk.Socket {
-	s := q.sock
-	if s == nil {
-		return nil
+func (q *queue) detach() {
+	if q.sock == nil {
+		return
 	}
 	if q.cache != nil {
 		n, bytes, _ := q.rings.Comp.Complete(q.cache, q.txPosted)
@@ -290,7 +311,6 @@ func (q *queue) detach() *xsk.Socket {
 	q.dropsDue, q.bytesDue = 0, 0
 	q.quarantine.Merge(q.rxPosted)
 	q.quarantine.Merge(q.txPosted)
-	return s
 }
 
 // release ends the quarantine. Called inside Host.Exclusive.

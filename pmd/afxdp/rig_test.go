@@ -6,10 +6,14 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/safchain/ethtool"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/vishvananda/netlink"
 
@@ -17,6 +21,7 @@ import (
 	"example.org/pmd/dataplane/forward"
 	"example.org/pmd/pmd"
 	"example.org/pmd/pmd/afxdp"
+	"example.org/pmd/pmd/mbuf"
 	"example.org/pmd/pmd/netlab"
 	"example.org/pmd/pmd/netlab/netlabtest"
 )
@@ -30,8 +35,12 @@ type rig struct {
 	ports *netlab.Namespace
 	hosts []*netlab.Namespace
 	veths []*netlab.Veth
-	d     *dataplane.Dataplane
-	stop  func()
+	// queues is the number of queues of each veth and of workers.
+	queues int
+	d      *dataplane.Dataplane
+	stop   func()
+	// journal is where the ports write down what they change.
+	journal string
 
 	mu     sync.Mutex
 	events []dataplane.Event
@@ -40,7 +49,14 @@ type rig struct {
 // newRig makes n ports with these options and starts to poll them.
 func newRig(t *testing.T, n int, options string) *rig {
 	t.Helper()
-	r := &rig{t: t, lab: netlabtest.New(t)}
+	return newWideRig(t, n, 1, options)
+}
+
+// newWideRig makes n ports on veths with this many queues, and as many workers:
+// queue i of each port is polled by worker i.
+func newWideRig(t *testing.T, n, queues int, options string) *rig {
+	t.Helper()
+	r := &rig{t: t, lab: netlabtest.New(t), queues: queues}
 	r.ports = r.namespace("ports")
 	for i := range n {
 		r.hosts = append(r.hosts, r.namespace(fmt.Sprintf("h%d", i)))
@@ -50,13 +66,26 @@ func newRig(t *testing.T, n int, options string) *rig {
 	require.NoError(t, err)
 	stage, err := forward.New("io", forward.Config{Out: out})
 	require.NoError(t, err)
-	r.d, err = dataplane.New(dataplane.Config{Stage: stage, OnEvent: r.event})
+	workers := make([]int, queues)
+	cores := make([]int, queues)
+	for i := range queues {
+		workers[i], cores[i] = i, dataplane.Unpinned
+	}
+	r.d, err = dataplane.New(dataplane.Config{
+		Stage: stage, OnEvent: r.event, Cores: cores, Pool: mbuf.Config{Frames: queues * mbuf.DefaultFrames},
+	})
 	require.NoError(t, err)
 	drv := afxdp.NewDriver()
+	r.journal = t.TempDir()
+	drv.JournalDir = r.journal
 	for i := range n {
 		dev, err := drv.Open(t.Context(), r.spec(i, options), r.d.Env())
 		require.NoError(t, err)
-		_, err = r.d.AddPort(dev, dataplane.PortConfig{})
+		pc := dataplane.PortConfig{}
+		if len(dev.Queues()) == queues {
+			pc.Workers = workers
+		}
+		_, err = r.d.AddPort(dev, pc)
 		require.NoError(t, err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -103,7 +132,7 @@ func addr(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 77, byte(i / 2)
 func (r *rig) veth(i int) *netlab.Veth {
 	r.t.Helper()
 	v, err := r.lab.Veth(
-		netlab.VethEnd{Namespace: r.hosts[i], Name: fmt.Sprintf("h%d", i), Addrs: []netip.Prefix{netip.PrefixFrom(addr(i), 24)}},
+		netlab.VethEnd{Namespace: r.hosts[i], Name: fmt.Sprintf("h%d", i), Addrs: []netip.Prefix{netip.PrefixFrom(addr(i), 24)}, Queues: r.queues},
 		netlab.VethEnd{Namespace: r.ports, Name: fmt.Sprintf("p%d", i)})
 	require.NoError(r.t, err)
 	return v
@@ -124,6 +153,61 @@ func (r *rig) reaches(a, b int) {
 	})
 	require.NoError(r.t, err)
 	require.True(r.t, res.AtoB.Clean() && res.BtoA.Clean(), "%+v", res)
+}
+
+// spreads checks that many flows between hosts a and b arrive whole and in order,
+// and that every queue of both ports had a share of them.
+func (r *rig) spreads(a, b int) {
+	r.t.Helper()
+	r.reaches(a, b)
+	before := []dataplane.PortStats{r.port(a), r.port(b)}
+	const flows = 16
+	var wg sync.WaitGroup
+	for range flows {
+		wg.Go(func() {
+			ctx, cancel := context.WithTimeout(r.t.Context(), 20*time.Second)
+			defer cancel()
+			res, err := netlab.UDPNumbered(ctx, r.hosts[a], r.hosts[b], netlab.UDPConfig{
+				A: netip.AddrPortFrom(addr(a), 0), B: netip.AddrPortFrom(addr(b), 0), Count: 200, Rate: 2000,
+			})
+			assert.NoError(r.t, err)
+			for _, d := range []netlab.UDPDirection{res.AtoB, res.BtoA} {
+				assert.True(r.t, d.Clean() && d.Reordered == 0, "%+v", d)
+			}
+		})
+	}
+	wg.Wait()
+	for i, p := range []dataplane.PortStats{r.port(a), r.port(b)} {
+		require.Len(r.t, p.Queues, r.queues)
+		for q := range p.Queues {
+			require.Greater(r.t, p.Queues[q].RxPackets, before[i].Queues[q].RxPackets, "port %s queue %d received nothing of %d flows", p.Name, q, flows)
+		}
+	}
+}
+
+// said reports whether an event of a port has these words.
+func (r *rig) said(port, words string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.ContainsFunc(r.events, func(e dataplane.Event) bool { return e.Port == port && strings.Contains(e.Text, words) })
+}
+
+// setChannels does what ethtool -L does.
+func setChannels(t *testing.T, ns *netlab.Namespace, name string, rx, tx int) {
+	t.Helper()
+	require.NoError(t, tryChannels(ns, name, rx, tx))
+}
+
+func tryChannels(ns *netlab.Namespace, name string, rx, tx int) error {
+	return ns.Do(func() error {
+		e, err := ethtool.NewEthtool()
+		if err != nil {
+			return err
+		}
+		defer e.Close()
+		_, err = e.SetChannels(name, ethtool.Channels{RxCount: uint32(rx), TxCount: uint32(tx)})
+		return err
+	})
 }
 
 // port returns the statistics of port i.

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
+
+	"example.org/pmd/pmd"
 )
 
 // watchTick is how often a port looks at its interface although nothing was
@@ -92,11 +94,25 @@ func (d *Device) look(w *watcher) *watcher {
 		w = d.reconnect(w)
 	}
 	now := d.Info()
-	if now.Up != was.Up || now.Detail != was.Detail || now.Mode != was.Mode || now.MTU != was.MTU ||
+	if now.Obtained["channels"] != was.Obtained["channels"] && connected && d.conn != nil {
+		d.env.Host.Notify(d, recounted(now))
+	} else if now.Up != was.Up || now.Detail != was.Detail || now.Mode != was.Mode || now.MTU != was.MTU ||
 		now.MAC.String() != was.MAC.String() {
 		d.env.Host.Notify(d, change(was.Up, now.Up, connected, now.Detail))
+		if text := now.Obtained["unpolled"]; text != "" && !connected && d.conn != nil {
+			d.env.Host.Notify(d, text)
+		}
 	}
 	return w
+}
+
+// recounted words a change of the interface's channels.
+func recounted(now pmd.Info) string {
+	text := "the interface's queues changed: " + now.Obtained["channels"] + " are polled"
+	if more := now.Obtained["unpolled"]; more != "" {
+		text += "; " + more
+	}
+	return text
 }
 
 // change words what happened to a port.
@@ -116,8 +132,11 @@ func change(was, now, connected bool, detail string) string {
 func (d *Device) inspect() {
 	c := d.conn
 	var l netlink.Link
+	var ch channels
 	err := d.ns.do(func() (err error) {
-		l, err = netlink.LinkByIndex(c.ifindex)
+		if l, err = netlink.LinkByIndex(c.ifindex); err == nil {
+			ch = d.readChannels(l)
+		}
 		return err
 	})
 	switch {
@@ -125,13 +144,18 @@ func (d *Device) inspect() {
 		d.lose("the interface is gone; waiting for " + d.cfg.Interface + " to come back")
 	case err != nil:
 		// Cannot tell; the next tick asks again.
-	case d.q.fault.Swap(0) != 0: // pairs with Store in kick
-		// The kernel says the queue is not bound any more though an interface
-		// of this index is there: take it anew.
+	case d.faulty():
+		// The kernel says a queue is not bound any more though an interface
+		// of this index is there: take it anew. It unbinds all at once.
 		d.lose("the kernel unbound the queue; taking it again")
 	default:
 		if mtu := l.Attrs().MTU; mtu != d.Info().MTU {
-			d.env.Host.Exclusive(d.q, func() { d.q.setMTU(mtu) })
+			for _, q := range d.queues {
+				d.env.Host.Exclusive(q, func() { q.setMTU(mtu) })
+			}
+		}
+		if ch != c.channels {
+			d.recount(l, ch)
 		}
 		d.mu.Lock()
 		d.info.MTU = l.Attrs().MTU
@@ -139,6 +163,31 @@ func (d *Device) inspect() {
 		d.info.Up, d.info.Detail = linkState(l, c)
 		d.mu.Unlock()
 	}
+}
+
+// faulty reports whether the kernel has told a queue that its socket is not bound.
+func (d *Device) faulty() (found bool) {
+	for _, q := range d.queues {
+		if q.fault.Swap(0) != 0 { // pairs with Store in kick
+			found = true
+		}
+	}
+	return found
+}
+
+// recount acts on another number of channels: what nobody polls is told anew. The
+// kernel does not let a queue go that has a socket (ethtool -L answers EINVAL).
+func (d *Device) recount(l netlink.Link, ch channels) {
+	c := d.conn
+	c.channels = ch
+	_ = d.ns.do(func() error {
+		c.unpolled = d.unpolled(l, ch)
+		return nil
+	})
+	now := d.describe(c)
+	d.mu.Lock()
+	d.info.Obtained = now.Obtained
+	d.mu.Unlock()
 }
 
 // lose gives up an interface that went away.
@@ -151,7 +200,6 @@ func (d *Device) lose(why string) {
 
 // reconnect tries to take an interface of the same name.
 func (d *Device) reconnect(w *watcher) *watcher {
-	var conn *connection
 	err := d.ns.do(func() (err error) {
 		if _, err := netlink.LinkByName(d.cfg.Interface); err != nil {
 			return nil // not there yet; Detail has said so
@@ -162,7 +210,7 @@ func (d *Device) reconnect(w *watcher) *watcher {
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), bindTime)
 		defer cancel()
-		conn, err = d.connect(ctx, d.q.pool)
+		d.conn, err = d.connect(ctx)
 		return err
 	})
 	if err != nil {
@@ -171,18 +219,12 @@ func (d *Device) reconnect(w *watcher) *watcher {
 		}
 		return w
 	}
-	if conn == nil {
+	if d.conn == nil {
 		return w
 	}
 	d.nsID = d.ns.id()
-	d.conn = conn
-	d.env.Host.Exclusive(d.q, func() { d.q.attach(conn.sock, conn.zc, conn.info.MTU) })
-	if err := d.receive(); err != nil {
+	if err := d.begin(); err != nil {
 		d.lose(err.Error())
-		return w
 	}
-	d.mu.Lock()
-	d.info = conn.info
-	d.mu.Unlock()
 	return w
 }

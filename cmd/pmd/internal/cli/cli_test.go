@@ -67,6 +67,10 @@ func TestExitStatus(t *testing.T) {
 		two + "--burst 0":                         {2, "use 1 to 256"},
 		two + "--burst 257":                       {2, "use 1 to 256"},
 		two + "--frames 0":                        {2, "use 64 to 4194304"},
+		"run --port null:pollcpu=x":               {2, "a CPU id is a number"},
+		"run --port null:pollcpu=9999999":         {2, "a CPU id is a number"},
+		"run --port null:pollcpu=8191":            {2, "pollcpu=8191: CPU 8191"},
+		"run --port null:pollcpu=0 --cores 1":     {2, "pollcpu=0: CPU 0 is not polled on, 1 is"},
 		two + "--frames 63":                       {2, "64 to 4194304"},
 		two + "--cores 1-":                        {2, "--cores"},
 		two + "--cores 8191":                      {2, "CPU 8191 does not exist: choose from"},
@@ -145,7 +149,7 @@ func TestSocketFromTheEnvironment(t *testing.T) {
 }
 
 func TestTakeManagementReachesAFXDPPortsOnly(t *testing.T) {
-	c := RunCmd{Port: []string{"eth1", "null:", "eth2,take-management=off"}, TakeManagement: true, Burst: 64, Frames: 64, Forward: "io"}
+	c := RunCmd{Port: []string{"eth1", "null:", "eth2,take-management=off"}, TakeManagement: true, Burst: 64, Forward: "io"}
 	cfg, err := c.config()
 	require.NoError(t, err)
 	assert.Equal(t, "on", cfg.Ports[0].Options["take-management"])

@@ -31,7 +31,7 @@ type RunCmd struct {
 	Xconnect       []string      `placeholder:"A:B" help:"Connect two ports, by name or number (default: 0:1, 2:3, …)."`
 	EthPeer        []string      `sep:"none" placeholder:"PORT,MAC" help:"Address that mode mac sends to on this port (default 02:00:00:00:00:NN)."`
 	Burst          int           `default:"64" placeholder:"N" help:"Frames a queue visit takes, 1 to 256 (default ${default})."`
-	Frames         int           `default:"16384" placeholder:"N" help:"Frames of each pool, rounded up to a power of two (default ${default})."`
+	Frames         *int          `placeholder:"N" help:"Frames of each pool, rounded up to a power of two (default: 16384, or what the ports' rings hold)."`
 	TakeManagement bool          `help:"Allow AF_XDP ports that hold the default route or this SSH session."`
 	Duration       time.Duration `short:"d" placeholder:"D" help:"Stop after this time, as in 30s (default: never)."`
 	JSON           bool          `name:"json" help:"At the end write the statistics as one JSON object, and nothing else, to standard output."`
@@ -51,12 +51,15 @@ func (c *RunCmd) config() (engine.Config, error) {
 	if c.Burst < 1 {
 		return engine.Config{}, usage.Errorf("run: --burst %d: use 1 to %d", c.Burst, pmd.MaxBurst)
 	}
-	if c.Frames < 1 {
-		return engine.Config{}, usage.Errorf("run: --frames %d: use %d to %d", c.Frames, mbuf.MinFrames, mbuf.MaxFrames)
+	frames := 0 // as many as the ports need
+	if c.Frames != nil {
+		if frames = *c.Frames; frames < 1 {
+			return engine.Config{}, usage.Errorf("run: --frames %d: use %d to %d", frames, mbuf.MinFrames, mbuf.MaxFrames)
+		}
 	}
 	cfg := engine.Config{
 		Registry: drivers.Registry(), Mode: c.Forward, Links: c.Xconnect, Peers: c.EthPeer,
-		Burst: c.Burst, Pool: mbuf.Config{Frames: c.Frames}, Confine: true,
+		Burst: c.Burst, Pool: mbuf.Config{Frames: frames}, Confine: true,
 	}
 	for _, text := range c.Port {
 		spec, err := pmd.ParseSpec(text)

@@ -23,7 +23,9 @@ type Config struct {
 	// Registry holds the drivers that Ports may name.
 	Registry *pmd.Registry
 	// Ports are opened in this order, which gives them their numbers. A port
-	// without a name gets one from its driver: null0, null1, ….
+	// without a name gets one from its driver: null0, null1, …. CPUs in
+	// PollCPU of one are polled on, in addition to those chosen for the others
+	// if Cores is empty.
 	Ports []pmd.Spec
 	// Mode is the forwarding mode. Default "io".
 	Mode string
@@ -33,7 +35,8 @@ type Config struct {
 	// number. Default: 02:00:00:00:00:NN, NN the port.
 	Peers []string
 	// Cores are the CPUs to poll on, one worker each, all of them used.
-	// Default: those Topology recommends, but no more than the ports need.
+	// Default: those Topology recommends, near the ports, but no more than they
+	// need.
 	Cores cpu.Set
 	// Unpinned, if not 0, runs this many workers that are bound to no CPU, and
 	// Cores must be empty: for tests and for systems that cannot pin.
@@ -45,7 +48,8 @@ type Config struct {
 	Confine bool
 	// Burst is the number of frames of a queue visit, 1 to 256. Default 64.
 	Burst int
-	// Pool describes the frame pools.
+	// Pool describes the frame pools. Default size: what the ports' rings hold,
+	// at least mbuf.DefaultFrames.
 	Pool mbuf.Config
 	// OnEvent is told what happens to ports and workers. It may take its time;
 	// events that find 256 others waiting are counted instead of told.
@@ -80,6 +84,9 @@ func (c Config) withDefaults() (Config, error) {
 	for _, p := range c.Ports {
 		if !slices.Contains(kinds, p.Driver) {
 			return c, usage.Errorf("port %s: no driver %q; there are %s", p, p.Driver, strings.Join(kinds, ", "))
+		}
+		if _, err := pollCPUs(p); err != nil {
+			return c, err
 		}
 	}
 	if err := c.Pool.Validate(); err != nil {

@@ -12,9 +12,11 @@
 // CPUs: each poll core has a CPU of its own, and every other thread of the process
 // is kept off those CPUs as long as one is left for it.
 //
-// Placement: the two ports of a connection are polled by one worker, so that
-// frames between them never change cores. With more workers than connections
-// need, each queue gets a worker of its own in turn.
+// Placement: queues with one number of the two ports of a connection are polled by
+// one worker, so that frames between them never change cores, on a CPU near the
+// ports if there is one. With more workers than that needs, each queue gets a
+// worker of its own. pollcpu= of a port says where its queues are polled, and takes
+// the other port of its connection along, unless that has its own.
 //
 // Statistics: totals come from the dataplane, minus the baseline that
 // [Engine.Clear] sets. Rates come from a sample that is taken once a second. The

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -58,11 +59,18 @@ func Start(ctx context.Context, cfg Config) (*Engine, error) {
 		return nil, err
 	}
 	gs := groups(e.table)
-	if e.cores, err = chooseCores(cfg, needed(gs, queuesAsked(cfg.Ports))); err != nil {
+	ports, err := survey(ctx, cfg)
+	if err != nil {
 		return nil, err
 	}
+	if e.cores, err = chooseCores(cfg, units(gs, ports), ports); err != nil {
+		return nil, err
+	}
+	if cfg.Pool.Frames == 0 {
+		cfg.Pool.Frames = framesFor(ports)
+	}
 	events := newEvents(cfg.OnEvent)
-	undo, err := e.build(ctx, cfg, gs, events)
+	undo, err := e.build(ctx, cfg, gs, ports, events)
 	if err != nil {
 		events.close()
 		return nil, err
@@ -85,7 +93,7 @@ func Start(ctx context.Context, cfg Config) (*Engine, error) {
 
 // build makes the dataplane and its ports. The function it returns undoes what
 // concerns the whole process.
-func (e *Engine) build(ctx context.Context, cfg Config, gs []group, events *events) (undo func() error, err error) {
+func (e *Engine) build(ctx context.Context, cfg Config, gs []group, ports []port, events *events) (undo func() error, err error) {
 	undo = func() error { return nil }
 	defer func() {
 		if err != nil {
@@ -106,7 +114,7 @@ func (e *Engine) build(ctx context.Context, cfg Config, gs []group, events *even
 	if err != nil {
 		return undo, err
 	}
-	if err = e.open(ctx, cfg, gs); err != nil {
+	if err = e.open(ctx, cfg, gs, ports); err != nil {
 		return undo, errors.Join(err, e.dp.Close())
 	}
 	stage, err := forward.New(cfg.Mode, e.forwardConfig())
@@ -144,7 +152,7 @@ func arrangeThreads(cfg Config, c cores) (undo func() error, err error) {
 
 // open opens every device and gives it to the dataplane. On an error those that
 // the dataplane does not have yet are closed; it closes the others.
-func (e *Engine) open(ctx context.Context, cfg Config, gs []group) (err error) {
+func (e *Engine) open(ctx context.Context, cfg Config, gs []group, ports []port) (err error) {
 	env := e.dp.Env()
 	devs := make([]pmd.Device, 0, len(cfg.Ports))
 	given := 0
@@ -156,18 +164,19 @@ func (e *Engine) open(ctx context.Context, cfg Config, gs []group) (err error) {
 			err = errors.Join(err, dev.Close())
 		}
 	}()
-	queues := make([]int, len(cfg.Ports))
+	ports = slices.Clone(ports)
 	for i, spec := range cfg.Ports {
 		dev, err := cfg.Registry.Open(ctx, spec, env)
 		if err != nil {
 			return err
 		}
 		devs = append(devs, dev)
-		queues[i] = len(dev.Queues())
+		// What the driver expected may have changed, or it could not tell.
 		info := dev.Info()
+		ports[i].queues, ports[i].node = len(dev.Queues()), info.NUMANode
 		e.macs, e.nodes = append(e.macs, info.MAC), append(e.nodes, info.NUMANode)
 	}
-	where := place(gs, queues, len(e.cores.ids))
+	where := place(gs, ports, e.cores)
 	for i, dev := range devs {
 		if _, err := e.dp.AddPort(dev, dataplane.PortConfig{Workers: where[i]}); err != nil {
 			return err

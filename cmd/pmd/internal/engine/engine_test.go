@@ -333,3 +333,30 @@ func ExampleStart() {
 	// right true 0
 	// every frame accounted for: true
 }
+
+// pollcpu= says where each queue is polled, and the other port follows.
+func TestPollCPU(t *testing.T) {
+	skipWithoutPinning(t)
+	topo, err := cpu.Local()
+	require.NoError(t, err)
+	ids := topo.Allowed.And(topo.Online).Slice()
+	if len(ids) < 2 {
+		t.Skip("one CPU is allowed: there is nothing to choose")
+	}
+	cfg := small(t, fmt.Sprintf("null:name=a,queues=3,pollcpu=%d,%d", ids[1], ids[0]), "null:name=b,queues=2")
+	cfg.Unpinned, cfg.Pool.Frames = 0, 0
+	e := started(t, cfg)
+	poll, _ := e.Cores()
+	assert.Equal(t, ids[:2], poll, "those that are named, though no --cores")
+	list, err := e.Interfaces(context.Background())
+	require.NoError(t, err)
+	cpus := func(f Interface) (out []int) {
+		for _, q := range f.Queues {
+			out = append(out, q.CPU)
+		}
+		return out
+	}
+	assert.Equal(t, []int{ids[1], ids[0], ids[1]}, cpus(list[0]))
+	assert.Equal(t, []int{ids[1], ids[0]}, cpus(list[1]))
+	assert.Contains(t, list[0].Spec, fmt.Sprintf("pollcpu=%d,%d", ids[1], ids[0]))
+}

@@ -110,6 +110,45 @@ func (s *Socket) SetBusyPoll(usec, budget int) error {
 	return nil
 }
 
+// BusyPoll is what a socket has of busy polling.
+type BusyPoll struct {
+	// Prefer is SO_PREFER_BUSY_POLL: interrupts stay off while we poll.
+	Prefer bool
+	// Usec is SO_BUSY_POLL, in microseconds a call.
+	Usec int
+	// Budget is SO_BUSY_POLL_BUDGET, in packets, 0 where the kernel cannot
+	// tell.
+	Budget int
+}
+
+// String words it for people.
+func (b BusyPoll) String() string {
+	if !b.Prefer {
+		return "off"
+	}
+	if b.Budget == 0 {
+		return fmt.Sprintf("preferred, %d µs", b.Usec)
+	}
+	return fmt.Sprintf("preferred, %d µs, budget %d", b.Usec, b.Budget)
+}
+
+// BusyPoll reads back what SetBusyPoll has set.
+func (s *Socket) BusyPoll() (BusyPoll, error) {
+	prefer, err := unix.GetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_PREFER_BUSY_POLL)
+	if err != nil {
+		return BusyPoll{}, s.cfg.fail(StepBusy, needs(err, "5.11"))
+	}
+	usec, err := unix.GetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_BUSY_POLL)
+	if err != nil {
+		return BusyPoll{}, s.cfg.fail(StepBusy, needs(err, "3.11"))
+	}
+	b := BusyPoll{Prefer: prefer != 0, Usec: usec}
+	if n, err := unix.GetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_BUSY_POLL_BUDGET); err == nil {
+		b.Budget = n
+	}
+	return b, nil
+}
+
 // needs adds the version to the errno of an option that the kernel does not
 // know.
 func needs(err error, version string) error {

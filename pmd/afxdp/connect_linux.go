@@ -1,0 +1,399 @@
+package afxdp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"example.org/pmd/pmd"
+	"example.org/pmd/pmd/afxdp/internal/xsk"
+	"example.org/pmd/pmd/mbuf"
+
+	"github.com/asavie/xdp"
+	"github.com/cilium/ebpf/link"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// connection is what holds an interface: all of it goes when the interface does.
+type connection struct {
+	link    netlink.Link // as it was when it was taken
+	ifindex int
+	pool    *mbuf.Pool
+	prog    *program
+	generic bool
+	// socks are the sockets of Device.queues, all of one mode; nil where one is
+	// not open.
+	socks    []*xsk.Socket
+	zeroCopy bool
+	settings *settings // nil if nothing had to change
+	promisc  int       // packet socket, -1 if none
+	channels channels
+	unpolled string
+	info     pmd.Info
+}
+
+// count returns how many queues the port takes of these channels. Once it has
+// queues it needs as many as before: workers send on them.
+func (d *Device) count(c channels) (int, error) {
+	first, n := d.cfg.Queue, d.cfg.Queues
+	if n == 0 {
+		n = min(c.live, MaxQueues) - first
+	}
+	advice := "use queues=all"
+	if len(d.queues) > 0 {
+		n, advice = len(d.queues), "start again"
+	}
+	if n > 0 && first+n <= c.live {
+		return n, nil
+	}
+	last := first + max(n, 1) - 1
+	if last < c.most && c.unit != "" {
+		advice = fmt.Sprintf("make more with %s, or %s", d.ethtool("-L", c.set(last+1)), advice)
+	}
+	return 0, fmt.Errorf("afxdp: %s queue %d: the interface has queues 0 to %d: %s: %w",
+		d.cfg.Interface, last, c.live-1, advice, unix.EINVAL)
+}
+
+// connect takes the interface, all but the last step: see begin. It is called
+// inside the namespace. The first time it makes the queues as well.
+func (d *Device) connect(ctx context.Context) (*connection, error) {
+	name := d.cfg.Interface
+	l, err := netlink.LinkByName(name)
+	if err != nil {
+		if errors.As(err, &netlink.LinkNotFoundError{}) {
+			return nil, fmt.Errorf("afxdp: %s: no such interface; see ip link: %w", name, unix.ENODEV)
+		}
+		return nil, d.failed("look up the interface", err)
+	}
+	attrs := l.Attrs()
+	if !d.cfg.TakeManagement {
+		if err := checkManagement(l); err != nil {
+			return nil, fmt.Errorf("afxdp: %s: %w", name, err)
+		}
+	}
+	if err := foreignProgram(l); err != nil {
+		return nil, err
+	}
+	conn := &connection{link: l, ifindex: attrs.Index, promisc: -1, channels: d.readChannels(l)}
+	n, err := d.count(conn.channels)
+	if err != nil {
+		return nil, err
+	}
+	conn.socks = make([]*xsk.Socket, n)
+	fail := func(err error) (*connection, error) {
+		return nil, errors.Join(err, d.hangUp(conn))
+	}
+	// Before the program: drivers refuse one while LRO is on.
+	if conn.settings, err = d.adjust(l); err != nil {
+		return fail(d.failed("settings", err))
+	}
+	prog, err := loadProgram(max(conn.channels.most, d.cfg.Queue+n))
+	if err != nil {
+		return fail(d.failed("XDP program", err))
+	}
+	if err := d.attachProgram(conn, prog); err != nil {
+		return fail(errors.Join(err, prog.Close()))
+	}
+	if err := d.openSockets(ctx, conn); err != nil {
+		return fail(err)
+	}
+	if limit := mtuLimit(conn.pool); attrs.MTU > limit {
+		return fail(fmt.Errorf("afxdp: %s: MTU %d is more than the %d that fit frames of %d bytes; %s",
+			name, attrs.MTU, limit, conn.pool.FrameSize(), mtuAdvice(name, attrs.MTU, limit)))
+	}
+	if !d.cfg.NoPromisc {
+		if conn.promisc, err = promiscuous(attrs.Index); err != nil {
+			return fail(d.failed("promiscuous mode", err))
+		}
+	}
+	if len(d.queues) == 0 {
+		d.queues = make([]*queue, n)
+		for i := range d.queues {
+			d.queues[i] = newQueue(conn.pool, d.posted(conn.pool, n))
+		}
+	}
+	conn.info.MTU = attrs.MTU
+	conn.unpolled = d.unpolled(l, conn.channels)
+	return conn, nil
+}
+
+// failed is explain for a step that concerns the whole interface: it names the
+// first queue.
+func (d *Device) failed(step string, err error) error {
+	return explain(d.cfg.Interface, d.cfg.Queue, step, err)
+}
+
+// posted is how many chunks each of n queues keeps posted for receiving: a full
+// fill ring, but all queues together no more than a quarter of the pool, which
+// other ports need as well.
+func (d *Device) posted(pool *mbuf.Pool, n int) int {
+	return max(min(d.cfg.FillRing, pool.Frames()/(4*n)), fillBatch)
+}
+
+// vlanHeader is the Ethernet header with one 802.1Q tag, in bytes.
+const vlanHeader = 18
+
+// mtuLimit returns the largest MTU whose frames fit into one chunk.
+func mtuLimit(pool *mbuf.Pool) int { return pool.MaxLen() - vlanHeader }
+
+// mtuAdvice says how to make it fit.
+func mtuAdvice(name string, mtu, limit int) string {
+	const large = 4096 - mbuf.KernelHeadroom - vlanHeader
+	set := fmt.Sprintf("ip link set dev %s mtu %d", name, min(limit, 1500))
+	if limit < large && mtu <= large {
+		return fmt.Sprintf("use frame-size=4096 (MTU up to %d), or %s", large, set)
+	}
+	return set
+}
+
+// attachProgram puts prog on the interface in the best mode allowed. On an error
+// prog is still the caller's.
+func (d *Device) attachProgram(conn *connection, prog *xdp.Program) (err error) {
+	if d.cfg.Mode != ModeGeneric {
+		conn.prog, err = attach(prog, conn.ifindex, link.XDPDriverMode)
+		if err == nil {
+			return nil
+		}
+		if d.cfg.Mode != ModeAuto || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EBUSY) || errors.Is(err, unix.EEXIST) {
+			return d.attachError("driver", err)
+		}
+	}
+	conn.prog, err = attach(prog, conn.ifindex, link.XDPGenericMode)
+	if err != nil {
+		return d.attachError("generic", err)
+	}
+	conn.generic = true
+	return nil
+}
+
+// attachError explains why the program could not be attached.
+func (d *Device) attachError(mode string, err error) error {
+	if errors.Is(err, unix.EBUSY) || errors.Is(err, unix.EEXIST) {
+		if l, lerr := netlink.LinkByName(d.cfg.Interface); lerr == nil {
+			if ferr := foreignProgram(l); ferr != nil {
+				return ferr
+			}
+		}
+	}
+	return d.failed("attach the XDP program in "+mode+" mode", err)
+}
+
+// foreignProgram refuses an interface with an XDP program that is not ours.
+func foreignProgram(l netlink.Link) error {
+	x := l.Attrs().Xdp
+	if x == nil || !x.Attached {
+		return nil
+	}
+	name := l.Attrs().Name
+	return fmt.Errorf("afxdp: %s: an XDP program is attached already (id %d, name %s) and stays: end the program that owns it, or if nobody does: ip link set dev %s xdp off: %w",
+		name, x.ProgId, programName(x.ProgId), name, unix.EBUSY)
+}
+
+// txBudget is how many frames one system call may send in copy mode: enough for a
+// burst, and little enough (some 250 µs) not to hold up the runtime.
+const txBudget = 256
+
+// bindTime bounds how long queues that are being given up elsewhere are waited
+// for: the kernel tears a closed socket down in the background.
+const bindTime = 2 * time.Second
+
+// openSockets opens the sockets of all queues in the best mode allowed, the same
+// for all: they share a pool, and a pool has one mode.
+func (d *Device) openSockets(ctx context.Context, conn *connection) error {
+	tryZeroCopy := !conn.generic && (d.cfg.Mode == ModeZeroCopy || d.cfg.Mode == ModeAuto)
+	if tryZeroCopy && d.cfg.Mode == ModeAuto {
+		if bits, known := xdpFeatures(conn.ifindex); known && bits&actZeroCopy == 0 {
+			tryZeroCopy = false // the driver says no: spare the attempt
+		}
+	}
+	if tryZeroCopy {
+		err := d.openSocketsMode(ctx, conn, true)
+		if err == nil || d.cfg.Mode == ModeZeroCopy || errors.Is(err, unix.EBUSY) || errors.Is(err, unix.EPERM) {
+			return err
+		}
+	}
+	return d.openSocketsMode(ctx, conn, false)
+}
+
+// openSocketsMode opens the sockets in one mode, or none.
+func (d *Device) openSocketsMode(ctx context.Context, conn *connection, zeroCopy bool) error {
+	conn.zeroCopy = zeroCopy
+	if len(d.queues) > 0 {
+		conn.pool = d.queues[0].pool
+	} else {
+		p, err := d.env.Pool(pmd.Class{
+			NUMANode: d.numaNode(), ZeroCopy: zeroCopy,
+			FrameSize: d.cfg.FrameSize, Headroom: d.cfg.Headroom, Pages: d.cfg.Pages,
+		})
+		if err != nil {
+			return fmt.Errorf("afxdp: %s: %w", d.cfg.Interface, err)
+		}
+		conn.pool = p
+	}
+	deadline := time.Now().Add(bindTime)
+	for i := range conn.socks {
+		if err := d.openSocket(ctx, conn, i, deadline); err != nil {
+			return errors.Join(err, d.closeSockets(conn))
+		}
+	}
+	return nil
+}
+
+// openSocket opens the socket of queue i, in the connection's mode, and reads back
+// what it became.
+func (d *Device) openSocket(ctx context.Context, conn *connection, i int, deadline time.Time) error {
+	flags := uint16(unix.XDP_COPY)
+	if conn.zeroCopy {
+		flags = unix.XDP_ZEROCOPY
+	}
+	if !d.cfg.NoNeedWakeup {
+		flags |= unix.XDP_USE_NEED_WAKEUP
+	}
+	pool := conn.pool
+	cfg := xsk.Config{
+		Name: d.cfg.Interface, Ifindex: uint32(conn.ifindex), Queue: uint32(d.cfg.Queue + i),
+		RxRing: uint32(d.cfg.RxRing), TxRing: uint32(d.cfg.TxRing), FillRing: uint32(d.cfg.FillRing), CompRing: uint32(d.cfg.CompRing),
+		Bind: flags, Mem: pool.Mem(), FrameSize: uint32(pool.FrameSize()), Headroom: uint32(pool.Headroom()),
+	}
+	for {
+		s, err := d.drv.open(umemKey{pool, conn.zeroCopy, !d.cfg.NoNeedWakeup}, cfg)
+		if err == nil {
+			if err := d.prepare(conn, s); err != nil {
+				return errors.Join(err, d.drv.close(s))
+			}
+			conn.socks[i] = s
+			return nil
+		}
+		if !errors.Is(err, unix.EBUSY) || time.Now().After(deadline) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(err, ctx.Err())
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+// prepare sets a socket's options and checks its mode.
+func (d *Device) prepare(conn *connection, s *xsk.Socket) error {
+	// In copy mode a call sends 32 frames unless told otherwise; a burst
+	// should need one call. Kernels before 6.17 know no better.
+	_ = s.SetTxBudget(min(txBudget, d.cfg.TxRing))
+	if d.cfg.BusyPoll > 0 {
+		if err := s.SetBusyPoll(busyPollTime, d.cfg.BusyPoll); err != nil {
+			return err
+		}
+	}
+	zeroCopy, err := s.Options()
+	if err == nil && zeroCopy != conn.zeroCopy {
+		err = d.failed(fmt.Sprintf("bind: asked for zero-copy %v and got %v", conn.zeroCopy, zeroCopy), unix.EOPNOTSUPP)
+	}
+	return err
+}
+
+// closeSockets closes the sockets there are.
+func (d *Device) closeSockets(c *connection) error {
+	var err error
+	for i, s := range c.socks {
+		if s != nil {
+			err = errors.Join(err, d.drv.close(s))
+			c.socks[i] = nil
+		}
+	}
+	return err
+}
+
+// hangUp gives up whatever of a connection there is. It is called inside the
+// namespace, if that can be entered.
+func (d *Device) hangUp(c *connection) error {
+	var err error
+	if c.prog != nil {
+		err = c.prog.close()
+		c.prog = nil
+	}
+	err = errors.Join(err, d.closeSockets(c))
+	if c.promisc >= 0 {
+		err = errors.Join(err, unix.Close(c.promisc))
+		c.promisc = -1
+	}
+	if c.settings != nil {
+		err = errors.Join(err, d.ns.putBack(c.settings.note))
+		c.settings = nil
+	}
+	return err
+}
+
+// quarantineTime bounds how long frames wait for hardware to let go of them.
+const quarantineTime = 5 * time.Second
+
+// disconnect gives the interface up and brings the frames home. The queues' owners,
+// if they have any, are asked through the host.
+func (d *Device) disconnect() error {
+	c := d.conn
+	if c == nil {
+		return nil
+	}
+	d.conn = nil
+	for _, q := range d.queues {
+		d.env.Host.Exclusive(q, q.detach)
+	}
+	entered := false
+	err := d.ns.do(func() error {
+		entered = true
+		return d.hangUp(c)
+	})
+	if !entered {
+		// The namespace has gone, and the interface and its settings with it.
+		if c.settings != nil {
+			err = c.settings.note.Remove()
+			c.settings = nil
+		}
+		err = errors.Join(err, d.hangUp(c))
+	}
+	for i, q := range d.queues {
+		if c.zeroCopy && entered {
+			// In copy mode nobody writes to frames once close has returned. In
+			// zero-copy mode the NIC may, until the kernel has torn the queue
+			// down: then a new bind succeeds, or the interface is gone.
+			if werr := d.ns.do(func() error { return d.waitReleased(c, i) }); werr != nil {
+				err = errors.Join(err, werr)
+				continue // its frames stay in quarantine
+			}
+		}
+		d.env.Host.Exclusive(q, q.release)
+	}
+	return err
+}
+
+// waitReleased returns when queue i of a closed zero-copy connection can be bound
+// again. It is called inside the namespace.
+func (d *Device) waitReleased(c *connection, i int) error {
+	const size = 4096 // a page, and a chunk
+	mem, err := unix.Mmap(-1, 0, 64*size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = unix.Munmap(mem) }()
+	deadline := time.Now().Add(quarantineTime)
+	for {
+		s, err := xsk.Open(xsk.Config{
+			Name: d.cfg.Interface, Ifindex: uint32(c.ifindex), Queue: uint32(d.cfg.Queue + i),
+			RxRing: minRing, TxRing: minRing, FillRing: minRing, CompRing: minRing,
+			Bind: unix.XDP_COPY, Mem: mem, FrameSize: size,
+		})
+		if err == nil {
+			return s.Close()
+		}
+		if !errors.Is(err, unix.EBUSY) {
+			return nil // the interface is gone, or cannot be bound for another reason
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("afxdp: %s queue %d: the driver has not let go of the queue for %v; its frames stay in quarantine: %w",
+				d.cfg.Interface, d.cfg.Queue+i, quarantineTime, err)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}

@@ -1,0 +1,210 @@
+package afxdp
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/safchain/ethtool"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// withEthtool calls fn with an ethtool socket in the calling thread's namespace.
+func withEthtool(fn func(*ethtool.Ethtool) error) error {
+	e, err := ethtool.NewEthtool()
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	growStack()
+	return fn(e)
+}
+
+// growStack makes room on the stack for what the ethtool library puts there. It
+// passes addresses of its variables to the kernel as numbers, and they must not
+// move before the call: they would if the stack had to grow on the way.
+//
+//go:noinline
+func growStack() {
+	var room [128 << 10]byte
+	keepRoom(&room)
+}
+
+//go:noinline
+func keepRoom(room *[128 << 10]byte) { room[0] = 1 }
+
+// channels are the receive queues of an interface.
+type channels struct {
+	// live is how many the interface receives on now, and most how many it can
+	// have.
+	live, most int
+	// unit is what ethtool -L calls them, "combined" or "rx", empty if it
+	// cannot set them.
+	unit string
+}
+
+// set words the arguments of ethtool -L for n queues.
+func (c channels) set(n int) string { return fmt.Sprintf("%s %d", c.unit, n) }
+
+// ethtool words a command that works from where the user is.
+func (d *Device) ethtool(flag, args string) string {
+	prefix := ""
+	if d.ns.path != "" {
+		prefix = "nsenter --net=" + d.ns.path + " "
+	}
+	return fmt.Sprintf("%sethtool %s %s %s", prefix, flag, d.cfg.Interface, args)
+}
+
+// readChannels reads an interface's channels: through ethtool, or where the driver
+// has none from sysfs, which has a folder for each queue that is in use
+// (net/core/net-sysfs.c, real_num_rx_queues). It is called inside the namespace.
+func (d *Device) readChannels(l netlink.Link) channels {
+	a := l.Attrs()
+	c := channels{most: max(a.NumRxQueues, 1)}
+	err := withEthtool(func(e *ethtool.Ethtool) error {
+		ch, err := e.GetChannels(a.Name)
+		if err != nil {
+			return err
+		}
+		c.live = int(ch.CombinedCount + ch.RxCount)
+		if c.unit = "rx"; ch.MaxCombined > 0 {
+			c.unit = "combined"
+		}
+		return nil
+	})
+	if err != nil || c.live == 0 {
+		c.live = 1
+		_ = d.ns.sysfs(a.Name, func(dir string) error {
+			rx, err := filepath.Glob(filepath.Join(dir, "queues/rx-*"))
+			c.live = max(len(rx), 1)
+			return err
+		})
+	}
+	c.live = min(c.live, c.most)
+	return c
+}
+
+// spreads reports which of the live queues receive what the NIC spreads by hash
+// (RSS): those of the indirection table, or all if there is none to read.
+func spreads(name string, live int) map[int]bool {
+	set := map[int]bool{}
+	err := withEthtool(func(e *ethtool.Ethtool) error {
+		t, err := e.GetIndir(name)
+		if err != nil {
+			return err
+		}
+		for _, q := range t.RingIndex[:min(int(t.Size), len(t.RingIndex))] {
+			set[int(q)] = true
+		}
+		return nil
+	})
+	if err == nil && len(set) > 0 {
+		return set
+	}
+	for q := range live {
+		set[q] = true
+	}
+	return set
+}
+
+// hasIndirection reports whether ethtool -X can change where RSS sends.
+func hasIndirection(name string) bool {
+	return withEthtool(func(e *ethtool.Ethtool) error {
+		t, err := e.GetIndir(name)
+		if err == nil && t.Size == 0 {
+			return unix.EOPNOTSUPP
+		}
+		return err
+	}) == nil
+}
+
+// unpolled says which frames come to queues that this port does not poll, and what
+// to do, or nothing if there are none. They are not lost: the program passes them
+// to the kernel's stack. It is called inside the namespace.
+func (d *Device) unpolled(l netlink.Link, c channels) string {
+	first, n := d.cfg.Queue, len(d.queues)
+	name := l.Attrs().Name
+	hashed := spreads(name, c.live)
+	var open []int
+	for q := range c.live {
+		if hashed[q] && (q < first || q >= first+n) {
+			open = append(open, q)
+		}
+	}
+	if len(open) == 0 {
+		return ""
+	}
+	remedy := []string{"queues=all polls them"}
+	if d.cfg.Queue == 0 && d.cfg.Queues == 0 {
+		remedy[0] = "start again to poll them"
+	}
+	switch {
+	case c.unit == "" || first > 0:
+	case l.Type() == "veth":
+		// A veth receives on the queue its peer sends on, and may not have fewer
+		// queues than that with a program attached.
+		remedy = append(remedy, d.ethtool("-L", fmt.Sprintf("rx %d tx %d", n, n))+fmt.Sprintf(" turns them off, once its peer has tx %d", n))
+	default:
+		remedy = append(remedy, d.ethtool("-L", c.set(n))+" turns them off")
+	}
+	if hasIndirection(name) {
+		args := fmt.Sprintf("equal %d", n)
+		if first > 0 {
+			args += fmt.Sprintf(" start %d", first)
+		}
+		remedy = append(remedy, d.ethtool("-X", args)+" steers RSS past them")
+	}
+	return fmt.Sprintf("frames that come on %s are not forwarded, nobody polls there: %s", queueList(open), strings.Join(remedy, "; "))
+}
+
+// queueList words a list of queues in ascending order.
+func queueList(qs []int) string {
+	if len(qs) == 1 {
+		return fmt.Sprintf("queue %d", qs[0])
+	}
+	var parts []string
+	for i := 0; i < len(qs); {
+		j := i
+		for j+1 < len(qs) && qs[j+1] == qs[j]+1 {
+			j++
+		}
+		part := fmt.Sprint(qs[i])
+		if j > i {
+			part += fmt.Sprintf("-%d", qs[j])
+		}
+		parts = append(parts, part)
+		i = j + 1
+	}
+	return "queues " + strings.Join(parts, ",")
+}
+
+// sysfs calls fn with the folder of an interface in sysfs. It is called inside the
+// namespace. What is mounted on /sys shows the interfaces of the namespace that
+// it was mounted in; for another one sysfs is mounted anew, where nobody sees it
+// (fsopen(2), Linux 5.2, needs CAP_SYS_ADMIN as entering a namespace does).
+func (n namespace) sysfs(name string, fn func(dir string) error) error {
+	if n.path == "" {
+		return fn(filepath.Join("/sys/class/net", name))
+	}
+	fs, err := unix.Fsopen("sysfs", unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return fmt.Errorf("sysfs of the namespace: %w", err)
+	}
+	defer unix.Close(fs)
+	if err := unix.FsconfigCreate(fs); err != nil {
+		return fmt.Errorf("sysfs of the namespace: %w", err)
+	}
+	root, err := unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC)
+	if err != nil {
+		return fmt.Errorf("sysfs of the namespace: %w", err)
+	}
+	defer unix.Close(root)
+	dir := fmt.Sprintf("/proc/self/fd/%d/class/net/%s", root, name)
+	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("%s is not in the sysfs of its namespace: %w", name, err)
+	}
+	return fn(dir)
+}

@@ -1,0 +1,137 @@
+package afxdp
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"example.org/pmd/cpu"
+	"example.org/pmd/pmd"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// describe says what was obtained. The queues have their sockets by then.
+func (d *Device) describe(c *connection) pmd.Info {
+	a := c.link.Attrs()
+	info := pmd.Info{
+		Name: d.cfg.Name, Driver: Kind, Mode: ModeCopy,
+		MAC: append(net.HardwareAddr(nil), a.HardwareAddr...), MTU: a.MTU, NUMANode: -1,
+		Obtained: map[string]string{
+			"interface":   d.cfg.Interface,
+			"pages":       c.pool.Pages(),
+			"pool":        c.pool.Name(),
+			"frame-size":  fmt.Sprintf("%d, headroom %d", c.pool.FrameSize(), c.pool.Headroom()),
+			"need-wakeup": onOff(!d.cfg.NoNeedWakeup),
+			"promisc":     onOff(c.promisc >= 0),
+		},
+	}
+	switch {
+	case c.zeroCopy:
+		info.Mode = ModeZeroCopy
+	case c.generic:
+		info.Mode = ModeGeneric
+	}
+	set := func(key, value string) {
+		if value != "" {
+			info.Obtained[key] = value
+		}
+	}
+	_ = d.ns.do(func() error {
+		info.NUMANode = d.numaNode()
+		d.describeRings(c, set)
+		if c.settings != nil {
+			set("settings", strings.Join(c.settings.what, ", "))
+		}
+		return nil
+	})
+	set("channels", d.channelsObtained(c))
+	set("posted", d.postedObtained())
+	set("unpolled", c.unpolled)
+	set("netns", d.ns.path)
+	set("busy-poll", busyPollObtained(c))
+	info.Up, info.Detail = linkState(c.link, c)
+	return info
+}
+
+// describeRings tells the sizes of the first queue's rings, all queues being alike,
+// as the kernel knows them (AF_XDP in sock_diag(7), CONFIG_XDP_SOCKETS_DIAG). A
+// kernel that cannot tell has taken what was asked for: it does not round.
+func (d *Device) describeRings(c *connection, set func(key, value string)) {
+	rx, tx, fill, comp := d.cfg.RxRing, d.cfg.TxRing, d.cfg.FillRing, d.cfg.CompRing
+	var st unix.Stat_t
+	if unix.Fstat(c.socks[0].FD(), &st) == nil {
+		if r, err := netlink.SocketXDPGetInfo(uint32(st.Ino), 0); err == nil && r.XDPInfo != nil {
+			x := r.XDPInfo
+			rx, tx = int(x.RxRingEntries), int(x.TxRingEntries)
+			fill, comp = int(x.UmemFillRingEntries), int(x.UmemCompletionRingEntries)
+		}
+	}
+	set("rings", fmt.Sprintf("rx %d, tx %d, fill %d, comp %d", rx, tx, fill, comp))
+}
+
+// channelsObtained names the queues of the interface that the port polls.
+func (d *Device) channelsObtained(c *connection) string {
+	text := strconv.Itoa(d.cfg.Queue)
+	if n := len(d.queues); n > 1 {
+		text += fmt.Sprintf("-%d", d.cfg.Queue+n-1)
+	}
+	return fmt.Sprintf("%s of %d", text, c.channels.live)
+}
+
+// postedObtained tells how many chunks a queue keeps posted, if that is less than
+// its fill ring holds.
+func (d *Device) postedObtained() string {
+	if n := d.queues[0].target; n < d.cfg.FillRing {
+		return fmt.Sprintf("%d chunks a queue, a quarter of the pool on all: a larger pool (--frames) allows %d", n, d.cfg.FillRing)
+	}
+	return ""
+}
+
+// busyPollObtained reads back what busy polling the first socket has.
+func busyPollObtained(c *connection) string {
+	b, err := c.socks[0].BusyPoll()
+	if err != nil || !b.Prefer {
+		return ""
+	}
+	return b.String()
+}
+
+// linkState tells whether an interface can carry traffic, and if not, why.
+func linkState(l netlink.Link, c *connection) (up bool, detail string) {
+	a := l.Attrs()
+	switch {
+	case a.RawFlags&unix.IFF_UP == 0:
+		return false, "the interface is down: ip link set dev " + a.Name + " up"
+	case a.RawFlags&unix.IFF_RUNNING == 0:
+		return false, "no carrier: the link or the peer is down"
+	case a.MTU > mtuLimit(c.pool):
+		return true, fmt.Sprintf("MTU %d is more than the %d that fit a frame: longer packets are lost, counted as rx_dropped", a.MTU, mtuLimit(c.pool))
+	}
+	return true, ""
+}
+
+// numaNode returns the interface's node on a machine with several, else -1: so
+// that one pool serves all ports where there is nothing to choose. It is called
+// inside the namespace.
+func (d *Device) numaNode() int {
+	nodes, err := filepath.Glob("/sys/devices/system/node/node[0-9]*")
+	if err != nil || len(nodes) < 2 {
+		return -1
+	}
+	node := -1
+	_ = d.ns.sysfs(d.cfg.Interface, func(dir string) error {
+		// dir is SYS/class/net/NAME, whatever SYS is.
+		sys := filepath.Dir(filepath.Dir(filepath.Dir(dir)))
+		n, err := cpu.InterfaceNode(os.DirFS(sys), d.cfg.Interface)
+		if err == nil {
+			node = n
+		}
+		return err
+	})
+	return node
+}
