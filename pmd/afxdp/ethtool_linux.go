@@ -137,25 +137,29 @@ func (d *Device) unpolled(l netlink.Link, c channels) string {
 	if len(open) == 0 {
 		return ""
 	}
-	remedy := []string{"queues=all polls them"}
+	them := "them"
+	if len(open) == 1 {
+		them = "it"
+	}
+	remedy := []string{"queues=all polls " + them}
 	if d.cfg.Queue == 0 && d.cfg.Queues == 0 {
-		remedy[0] = "start again to poll them"
+		remedy[0] = "start again to poll " + them
 	}
 	switch {
 	case c.unit == "" || first > 0:
 	case l.Type() == "veth":
 		// A veth receives on the queue its peer sends on, and may not have fewer
 		// queues than that with a program attached.
-		remedy = append(remedy, d.ethtool("-L", fmt.Sprintf("rx %d tx %d", n, n))+fmt.Sprintf(" turns them off, once its peer has tx %d", n))
+		remedy = append(remedy, d.ethtool("-L", fmt.Sprintf("rx %d tx %d", n, n))+fmt.Sprintf(" turns %s off, once its peer has tx %d", them, n))
 	default:
-		remedy = append(remedy, d.ethtool("-L", c.set(n))+" turns them off")
+		remedy = append(remedy, d.ethtool("-L", c.set(n))+" turns "+them+" off")
 	}
 	if hasIndirection(name) {
 		args := fmt.Sprintf("equal %d", n)
 		if first > 0 {
 			args += fmt.Sprintf(" start %d", first)
 		}
-		remedy = append(remedy, d.ethtool("-X", args)+" steers RSS past them")
+		remedy = append(remedy, d.ethtool("-X", args)+" steers RSS past "+them)
 	}
 	return fmt.Sprintf("frames that come on %s are not forwarded, nobody polls there: %s", queueList(open), strings.Join(remedy, "; "))
 }
