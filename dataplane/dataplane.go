@@ -336,7 +336,7 @@ func (d *Dataplane) connect(p *port) error {
 func (d *Dataplane) newTx(w *Worker, p *port) txPort {
 	t := txPort{
 		pool: p.pool.ID(), send: p.send,
-		buf: make([]mbuf.Frame, d.cfg.Burst), hold: make([]mbuf.Frame, d.cfg.Burst),
+		buf: make([]mbuf.Frame, d.cfg.Burst), hold: make([]mbuf.Frame, pmd.MaxBurst),
 		drains: d.workers[p.owners[0]] == w,
 	}
 	return t
@@ -352,7 +352,7 @@ func (d *Dataplane) bind(p *port, i int, q pmd.Queue) error {
 		q.Bind(pmd.Binding{Local: w.local, Port: uint16(p.id)})
 		w.rx = append(w.rx, rxQueue{q: q, port: p.id, index: i})
 		if t := &w.tx[p.id]; t.q == nil {
-			t.q = q
+			t.q, t.direct = q, q
 		}
 	})
 }
@@ -556,7 +556,7 @@ func (w *Worker) forget(id PortID) {
 	w.dropFor(t, pmd.ReasonPortDown, t.buf[:t.n])
 	w.dropFor(t, pmd.ReasonPortDown, t.hold[:t.held])
 	t.n, t.held = 0, 0
-	t.q, t.drains, t.dirty = nil, false, false
+	t.q, t.direct, t.drains, t.dirty = nil, nil, false, false
 	keep := w.rx[:0]
 	for _, r := range w.rx {
 		if r.port == id {

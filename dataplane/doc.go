@@ -15,7 +15,8 @@
 //
 // A queue belongs to one worker. A worker that sends on a port of which it owns
 // no queue puts the frames on the port's send queue ([queue.Classic]), and the
-// owner of the port sends them.
+// worker that owns the port's first queue sends them, on the queue of the port it has
+// had for longest. [Dataplane.MoveQueue] gives a queue to another worker under traffic.
 //
 // # Ownership and control
 //

@@ -74,6 +74,8 @@ type fakeQueue struct {
 	// there is no limit. stuck keeps Reclaim from completing anything.
 	room  int
 	stuck bool
+	// slow, if not 0, is how many frames are sent between two calls of Reclaim.
+	slow int
 	// posted frames are in flight.
 	posted []mbuf.Frame
 
@@ -83,6 +85,9 @@ type fakeQueue struct {
 	sent    []packet
 	tickets []uint64
 	damaged int
+
+	// left, if set, is told of each packet that leaves.
+	left func(packet)
 
 	txCalls, flushes int
 	c                pmd.QueueCounters
@@ -150,7 +155,11 @@ func (q *fakeQueue) Reclaim() int {
 	if q.stuck {
 		return 0
 	}
-	for _, f := range q.posted {
+	done := q.posted
+	if q.slow > 0 {
+		done = done[:min(len(done), q.slow)]
+	}
+	for _, f := range done {
 		q.c.TxPackets++
 		q.c.TxBytes += uint64(f.Len)
 		if q.record {
@@ -159,13 +168,16 @@ func (q *fakeQueue) Reclaim() int {
 			if !intact {
 				q.damaged++
 			}
+			if q.left != nil {
+				q.left(p)
+			}
 			q.sent = append(q.sent, p)
 			q.tickets = append(q.tickets, binary.LittleEndian.Uint64(b[ticketAt:]))
 		}
 	}
-	n := len(q.posted)
-	q.local.Free(q.posted)
-	q.posted = q.posted[:0]
+	n := len(done)
+	q.local.Free(done)
+	q.posted = q.posted[:copy(q.posted, q.posted[n:])]
 	return n
 }
 

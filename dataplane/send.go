@@ -25,7 +25,7 @@ func (w *Worker) SendBurst(out PortID, frames []mbuf.Frame) {
 	if t.n > 0 {
 		w.flushBuffer(t) // order within a flow: what was sent first leaves first
 	}
-	if t.q == nil {
+	if t.direct == nil {
 		w.sendAcross(t, frames)
 		return
 	}
@@ -88,7 +88,7 @@ func (w *Worker) flushBuffer(t *txPort) {
 	if w.local.Pools() > 1 {
 		frames = w.localise(t, frames)
 	}
-	if t.q == nil {
+	if t.direct == nil {
 		w.sendAcross(t, frames)
 		return
 	}
@@ -126,8 +126,14 @@ func (w *Worker) sendAcross(t *txPort, frames []mbuf.Frame) {
 	}
 }
 
+// flush makes what the worker put on its queue of the port leave.
+func (t *txPort) flush() {
+	t.dirty = false
+	t.q.Flush()
+}
+
 // drainSendQueues sends what other workers queued for ports of this one, at most
-// Config.Burst frames a port and turn. What does not fit stays held, so the send
+// each_burst frames a port and turn. What does not fit stays held, so the send
 // queue fills up and its limit does its work.
 func (w *Worker) drainSendQueues() int {
 	work := 0
@@ -136,24 +142,38 @@ func (w *Worker) drainSendQueues() int {
 		if !t.drains {
 			continue
 		}
-		if t.held == 0 {
-			if t.send.Len() == 0 {
-				continue
+		if t.direct == nil {
+			n, done := w.settle(t)
+			work += n
+			if done {
+				t.direct = t.q // nothing that was sent before can be overtaken now
 			}
-			t.held = t.send.DequeueBurst(t.hold)
-		}
-		frames := t.hold[:t.held]
-		if !t.up {
-			w.dropFor(t, pmd.ReasonPortDown, frames)
-			t.held = 0
 			continue
 		}
-		n := t.q.TxBurst(frames)
-		t.dirty = true
-		t.held = copy(t.hold, frames[n:])
-		work += n
+		work += w.drain(t)
 	}
 	return work
+}
+
+// drain sends a burst of t's send queue and returns how many frames went on.
+func (w *Worker) drain(t *txPort) int {
+	if t.held == 0 {
+		if t.send.Len() == 0 {
+			return 0
+		}
+		t.held = t.send.DequeueBurst(t.hold[:w.each])
+	}
+	frames := t.hold[:t.held]
+	if !t.up {
+		n := t.held
+		w.dropFor(t, pmd.ReasonPortDown, frames)
+		t.held = 0
+		return n
+	}
+	n := t.q.TxBurst(frames)
+	t.dirty = true
+	t.held = copy(t.hold, frames[n:])
+	return n
 }
 
 // localise copies those frames that are not of t's pool into frames that are, in

@@ -31,7 +31,8 @@ type FrameHolder interface {
 	Walk(w *Worker, l *mbuf.Ledger)
 	// Held returns how many frames are held for w. It is called on w.
 	Held(w *Worker) int
-	// Release is called on w before the stage is replaced or the worker stops;
-	// it must send or drop everything held for w.
+	// Release is called on w before the stage is replaced, the worker stops, or
+	// one of its queues goes to another worker; it must send or drop everything
+	// held for w. In the last case Process is called again afterwards.
 	Release(w *Worker)
 }

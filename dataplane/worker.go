@@ -74,7 +74,12 @@ type sendQueue interface {
 
 // txPort is the worker's way to a port.
 type txPort struct {
-	// q is a queue of the port that this worker owns, nil if it owns none.
+	// direct is where frames for the port go: the queue that this worker owns,
+	// or nil if they go over the port's send queue.
+	direct pmd.Queue
+	// q is a queue of the port that this worker owns, the one it has had for
+	// longest, nil if it owns none. Where q is set and direct is not, frames take
+	// the send queue until those sent that way earlier have left it: see move.go.
 	q pmd.Queue
 	// up is false while the port cannot carry traffic.
 	up bool
@@ -153,8 +158,7 @@ func (w *Worker) transmit() {
 			w.flushBuffer(t)
 		}
 		if t.dirty {
-			t.dirty = false
-			t.q.Flush()
+			t.flush()
 		}
 	}
 	for i := range w.rx {

@@ -29,7 +29,7 @@ type Root struct {
 	Run        RunCmd        `cmd:"" help:"Forward frames between ports."`
 	Demo       demo.Command  `cmd:"" help:"Show everything at work, without hardware, and account for every frame."`
 	Stats      StatsCmd      `cmd:"" help:"Show totals, rates and the account of frames."`
-	If         IfCmd         `cmd:"" help:"Look at ports."`
+	If         IfCmd         `cmd:"" help:"Look at ports, or change a setting."`
 	Forward    ForwardCmd    `cmd:"" help:"Look at the forwarding mode, or change it."`
 	Stop       StopCmd       `cmd:"" help:"End a running pmd cleanly."`
 	Version    VersionCmd    `cmd:"" help:"Tell which build this is."`

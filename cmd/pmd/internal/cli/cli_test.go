@@ -51,7 +51,11 @@ func TestExitStatus(t *testing.T) {
 		"run extra":                               {2, "unexpected argument extra"},
 		"bogus":                                   {2, "unexpected argument bogus"},
 		"stats --nope":                            {2, "unknown flag --nope; see \"pmd stats --help\""},
-		"if":                                      {2, `expected "show"`},
+		"if":                                      {2, "expected one of"},
+		"if set eth1":                             {2, "<key>"},
+		"if set eth1 mtu 9":                       {2, `"pollcpu"`},
+		"if set eth1 pollcpu":                     {2, "<value>"},
+		"if set eth1 pollcpu 1 --socket SOCKET":   {1, "no pmd answers"},
 		"forward":                                 {2, "expected one of"},
 		"forward set":                             {2, "<mode>"},
 		"forward set fast":                        {2, `"io","mac","macswap","rxonly"`},
@@ -121,7 +125,7 @@ func TestHelp(t *testing.T) {
 		assert.Empty(t, stderr)
 	}
 	_, stdout, _ := call()
-	for _, c := range []string{"run", "demo", "stats", "if show", "forward show", "forward set", "stop", "version", "completion"} {
+	for _, c := range []string{"run", "demo", "stats", "if show", "if set", "forward show", "forward set", "stop", "version", "completion"} {
 		assert.Contains(t, stdout, "\n  "+c+" ")
 	}
 }

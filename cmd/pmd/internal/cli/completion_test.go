@@ -42,7 +42,7 @@ func TestCompletionKnowsTheWholeGrammar(t *testing.T) {
 		paths = append(paths, c.path)
 	}
 	assert.Equal(t, []string{
-		"pmd", "pmd run", "pmd demo", "pmd stats", "pmd if", "pmd if show", "pmd forward", "pmd forward show", "pmd forward set",
+		"pmd", "pmd run", "pmd demo", "pmd stats", "pmd if", "pmd if show", "pmd if set", "pmd forward", "pmd forward show", "pmd forward set",
 		"pmd stop", "pmd version", "pmd completion",
 	}, paths)
 	for _, shell := range shellNames() {

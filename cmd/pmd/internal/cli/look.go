@@ -15,6 +15,7 @@ import (
 // IfCmd is pmd if.
 type IfCmd struct {
 	Show IfShowCmd `cmd:"" help:"Describe one port, or list all."`
+	Set  IfSetCmd  `cmd:"" help:"Change a setting of a port while traffic flows."`
 }
 
 // IfShowCmd is pmd if show.
@@ -48,6 +49,24 @@ func (c *IfShowCmd) Run(a *app.App) error {
 		return writeJSON(a.Stdout, f)
 	}
 	return show.Interface(a.Stdout, f)
+}
+
+// IfSetCmd is pmd if set.
+type IfSetCmd struct {
+	Name  string `arg:"" help:"A port, by name or number."`
+	Key   string `arg:"" enum:"pollcpu" help:"Setting: pollcpu, the CPUs that poll the port's queues."`
+	Value string `arg:"" help:"Its value: for pollcpu a list such as 2,3, queue i is polled on the i-th; one CPU takes all queues."`
+	SocketFlag
+}
+
+// Run changes a setting of a port of the running process.
+func (c *IfSetCmd) Run(a *app.App) error {
+	ctx, done := a.Interruptible(context.Background())
+	defer done()
+	client := c.client()
+	defer client.Close()
+	_, err := client.SetPollCPU(ctx, c.Name, c.Value) // the only key there is
+	return err
 }
 
 // ForwardCmd is pmd forward.

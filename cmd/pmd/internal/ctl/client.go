@@ -143,6 +143,13 @@ func (c *Client) Interface(ctx context.Context, ref string) (engine.Interface, e
 	return f, err
 }
 
+// SetPollCPU gives the queues of a port to the CPUs of list.
+func (c *Client) SetPollCPU(ctx context.Context, ref, list string) (engine.Interface, error) {
+	var f engine.Interface
+	err := c.do(ctx, http.MethodPut, "/v1/interfaces/"+url.PathEscape(ref), Settings{PollCPU: &list}, &f)
+	return f, err
+}
+
 // Forwarding returns the mode and the cross-connect.
 func (c *Client) Forwarding(ctx context.Context) (engine.Forwarding, error) {
 	var f engine.Forwarding

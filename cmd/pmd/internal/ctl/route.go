@@ -22,6 +22,8 @@ type Target interface {
 	Interfaces(ctx context.Context) ([]engine.Interface, error)
 	// Interface describes the port that ref names or numbers.
 	Interface(ctx context.Context, ref string) (engine.Interface, error)
+	// SetPollCPU gives the queues of a port to the CPUs of a list.
+	SetPollCPU(ctx context.Context, ref, list string) (engine.Interface, error)
 	// Forwarding returns the mode and the cross-connect.
 	Forwarding() engine.Forwarding
 	// SetMode changes the forwarding mode, losing nothing.
@@ -68,6 +70,12 @@ type Interfaces struct {
 // Mode is the body of PUT /v1/forward.
 type Mode struct {
 	Mode string `json:"mode"`
+}
+
+// Settings is the body of PUT /v1/interfaces/{name}.
+type Settings struct {
+	// PollCPU is a list of CPUs, queue i is polled on the i-th.
+	PollCPU *string `json:"pollcpu"`
 }
 
 // Stopping is the answer to POST /v1/stop.
@@ -120,6 +128,11 @@ func Routes() []Route {
 			},
 		},
 		{
+			Method: http.MethodPut, Path: "/v1/interfaces/{name}", What: "change a port's settings: who polls its queues",
+			Body: `{"pollcpu":"LIST"}`, Answer: "as GET /v1/interfaces/{name}, after the change",
+			serve: (*Server).setInterface,
+		},
+		{
 			Method: http.MethodGet, Path: "/v1/forward", What: "tell the forwarding mode and the cross-connect",
 			Answer: `{"mode","modes":[…],"connect":[{"from","to"}]}`,
 			serve: func(s *Server, _ *request) (int, any, error) {
@@ -154,6 +167,22 @@ func (s *Server) clear(r *request) (int, any, error) {
 		s.log.Info("statistics cleared")
 	}
 	return http.StatusOK, st, err
+}
+
+func (s *Server) setInterface(r *request) (int, any, error) {
+	var set Settings
+	if err := decode(r.body, &set); err != nil {
+		return 0, nil, err
+	}
+	if set.PollCPU == nil {
+		return 0, nil, usage.Errorf(`the body names no setting: send {"pollcpu":"LIST"}`)
+	}
+	f, err := s.target.SetPollCPU(r.Context(), r.PathValue("name"), *set.PollCPU)
+	if err != nil {
+		return 0, nil, err
+	}
+	s.log.Info("port moved to other CPUs", "port", f.Name, "pollcpu", *set.PollCPU)
+	return http.StatusOK, f, nil
 }
 
 func (s *Server) setForward(r *request) (int, any, error) {

@@ -68,6 +68,13 @@ func (f *fakeTarget) Interface(_ context.Context, ref string) (engine.Interface,
 	return engine.Interface{Name: "a"}, f.err
 }
 
+func (f *fakeTarget) SetPollCPU(_ context.Context, ref, list string) (engine.Interface, error) {
+	if list == "9" {
+		return engine.Interface{}, usage.Errorf("CPU 9 is not polled")
+	}
+	return f.Interface(context.Background(), ref)
+}
+
 func (f *fakeTarget) Forwarding() engine.Forwarding {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -115,6 +122,11 @@ func TestRequests(t *testing.T) {
 		"forward":          {"GET", "/v1/forward", "", 200, `"mode":"io"`},
 		"set forward":      {"PUT", "/v1/forward", `{"mode":"mac"}`, 200, `"mode":"mac"`},
 		"body of metrics":  {"GET", "/metrics", "x", 400, `invalid character`},
+		"set pollcpu":      {"PUT", "/v1/interfaces/a", `{"pollcpu":"2,3"}`, 200, `"name":"a"`},
+		"no CPU":           {"PUT", "/v1/interfaces/a", `{"pollcpu":"9"}`, 400, `CPU 9`},
+		"pollcpu, no port": {"PUT", "/v1/interfaces/zz", `{"pollcpu":"2"}`, 404, `\"zz\"`},
+		"no setting":       {"PUT", "/v1/interfaces/a", `{}`, 400, `names no setting`},
+		"list, no text":    {"PUT", "/v1/interfaces/a", `{"pollcpu":[2]}`, 400, `array`},
 		"stop":             {"POST", "/v1/stop", "", 202, `{"stopping":true}`},
 		"no path":          {"GET", "/v2", "", 404, `GET /v1 lists`},
 		"no path below":    {"GET", "/v1/stats/x", "", 404, `GET /v1 lists`},
