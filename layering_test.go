@@ -43,7 +43,7 @@ const (
 // package (_test) are free; those inside obey the same row.
 var imports = map[string][]string{
 	"cpu":                    {xsys, cpuid},
-	"queue":                  {xsysCPU},
+	"queue":                  {xsys},
 	"pmd/mbuf":               {"queue"},
 	"pmd":                    {"pmd/mbuf"},
 	"pmd/journal":            {},
@@ -57,7 +57,7 @@ var imports = map[string][]string{
 	"pmd/netlab":             {"cpu", xsys, ebpf, netlink, netns, ethtool},
 	"pmd/netlab/netlabtest":  {"pmd/netlab", testify},
 	"ifnet":                  {"cpu", "queue", "pmd", "dataplane/packet"},
-	"dataplane":              {"cpu", "pmd", "pmd/mbuf", "queue", xsysCPU},
+	"dataplane":              {"cpu", "pmd", "pmd/mbuf", "queue", xsys},
 	"dataplane/packet":       {},
 	"dataplane/fib":          {"dataplane/packet"},
 	"dataplane/neigh":        {"dataplane/packet"},

@@ -104,7 +104,7 @@ func (d *Dataplane) gather(fn func(), limit uint64) (done bool, err error) {
 	}
 	for i, m := range msgs {
 		if m != nil {
-			d.workers[i].mail.push(m)
+			d.workers[i].post(m)
 		}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)

@@ -30,7 +30,7 @@ func (d *Dataplane) do(ctx context.Context, w *Worker, fn func(*Worker)) error {
 		return late() // a worker might be quicker than the select below
 	}
 	msg := &message{fn: fn, done: make(chan struct{})}
-	w.mail.push(msg)
+	w.post(msg)
 	w.serveIfUnmanned()
 	select {
 	case <-msg.done:

@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"example.org/pmd/cpu"
@@ -39,9 +40,12 @@ type Config struct {
 	Cores []int
 	// Stage is what every worker runs. Required.
 	Stage Stage
-	// Burst is the number of frames a queue visit takes, 1 to pmd.MaxBurst.
-	// Default 64.
+	// Burst is the number of frames a queue visit takes, 1 to pmd.MaxBurst:
+	// each_burst of every core as it begins, see PollConfig. Default 64.
 	Burst int
+	// Idle is what cores do while no frame comes, as they begin. Default
+	// IdleAdaptive.
+	Idle Idle
 	// SendQueue is the limit of each port's send queue in frames, 1 to
 	// 1,048,576. Default 1024.
 	SendQueue int
@@ -78,6 +82,12 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Burst < 1 || c.Burst > pmd.MaxBurst {
 		return c, fmt.Errorf("dataplane: burst %d: use 1 to %d", c.Burst, pmd.MaxBurst)
+	}
+	if c.Idle == "" {
+		c.Idle = IdleAdaptive
+	}
+	if err := defaultPollConfig(c.Burst, c.Idle).Validate(); err != nil {
+		return c, fmt.Errorf("dataplane: %w", err)
 	}
 	if c.SendQueue == 0 {
 		c.SendQueue = DefaultSendQueue
@@ -124,6 +134,8 @@ type port struct {
 	info   pmd.Info
 	owners []int // worker of each queue, -1 if none
 	send   sendQueue
+	// drainer is the worker that empties send.
+	drainer atomic.Pointer[Worker]
 	// scratch takes a snapshot of send for the account.
 	scratch []mbuf.Frame
 	pool    *mbuf.Pool
@@ -188,8 +200,13 @@ func New(cfg Config) (*Dataplane, error) {
 		owner: map[pmd.Queue]*Worker{}, ring: make(chan struct{}, 1),
 	}
 	for i, id := range cfg.Cores {
-		w := &Worker{id: i, cpu: id, stage: cfg.Stage, local: mbuf.NewLocal(), each: cfg.Burst, many: len(cfg.Cores) > 1,
+		w := &Worker{id: i, cpu: id, stage: cfg.Stage, local: mbuf.NewLocal(), many: len(cfg.Cores) > 1,
 			clock: clock, slice: clock.Cycles(cpu.YieldEvery)}
+		if w.bell, err = queue.NewBell(); err != nil {
+			return nil, errors.Join(fmt.Errorf("dataplane: worker %d: %w", i, err), d.closeBells())
+		}
+		w.sleep.setIdle(cfg.Idle, clock)
+		w.poll.set(defaultPollConfig(cfg.Burst, cfg.Idle), clock, clock.Now())
 		w.unmanned.Store(true) // before any goroutine knows w
 		d.workers = append(d.workers, w)
 	}
@@ -289,10 +306,14 @@ func (d *Dataplane) AddPort(dev pmd.Device, cfg PortConfig) (PortID, error) {
 				info.Name, i, p.owners[i], len(d.workers)-1)
 		}
 	}
+	if err := d.roomFor(p); err != nil {
+		return NoPort, err
+	}
 	send, err := queue.NewClassic(d.cfg.SendQueue, d.space.Free)
 	if err != nil {
 		return NoPort, fmt.Errorf("dataplane: port %s: send queue: %w", info.Name, err)
 	}
+	p.drainer.Store(d.workers[p.owners[0]])
 	p.send, p.scratch = send, make([]mbuf.Frame, send.Limit())
 	d.ports = append(d.ports, p)
 	if _, ok := d.ledgers[p.pool]; !ok {
@@ -302,6 +323,29 @@ func (d *Dataplane) AddPort(dev pmd.Device, cfg PortConfig) (PortID, error) {
 		return NoPort, errors.Join(err, d.closePort(p))
 	}
 	return id, nil
+}
+
+// roomFor tells whether the cores can poll the queues of p, too.
+func (d *Dataplane) roomFor(p *port) error {
+	counts := make([]int, len(d.workers))
+	for _, o := range d.ports {
+		for _, w := range o.owners {
+			if !o.gone {
+				counts[w]++
+			}
+		}
+	}
+	for i, w := range p.owners {
+		if counts[w]++; counts[w] > MaxHandlers {
+			return fmt.Errorf("dataplane: port %s queue %d: %w", p.info.Name, i, d.fullError(w))
+		}
+	}
+	return nil
+}
+
+// fullError says that a worker can poll no further queue.
+func (d *Dataplane) fullError(worker int) error {
+	return fmt.Errorf("the core on CPU %s polls %d queues already, and that is the limit: choose another one", cpuName(d.workers[worker].cpu), MaxHandlers)
 }
 
 // connect makes p known to the workers. First every worker learns of the port,
@@ -337,7 +381,7 @@ func (d *Dataplane) newTx(w *Worker, p *port) txPort {
 	t := txPort{
 		pool: p.pool.ID(), send: p.send,
 		buf: make([]mbuf.Frame, d.cfg.Burst), hold: make([]mbuf.Frame, pmd.MaxBurst),
-		drains: d.workers[p.owners[0]] == w,
+		drains: d.workers[p.owners[0]] == w, drainer: &p.drainer,
 	}
 	return t
 }
@@ -350,7 +394,8 @@ func (d *Dataplane) bind(p *port, i int, q pmd.Queue) error {
 	d.ownMu.Unlock()
 	return d.do(context.Background(), w, func(w *Worker) {
 		q.Bind(pmd.Binding{Local: w.local, Port: uint16(p.id)})
-		w.rx = append(w.rx, rxQueue{q: q, port: p.id, index: i})
+		w.rx = append(w.rx, newRxQueue(q, p.id, i))
+		w.register()
 		if t := &w.tx[p.id]; t.q == nil {
 			t.q, t.direct = q, q
 		}
@@ -445,8 +490,12 @@ func guard(fn func()) (crash error) {
 func (w *Worker) loop() {
 	w.startCycles = w.clock.Now()
 	w.lastCycles, w.sliceStart = w.startCycles, w.startCycles
+	w.poll.restart(w.startCycles)
+	w.sleep.busy = w.startCycles
 	for !w.stopping {
-		w.turn()
+		if w.turn() == 0 {
+			w.rest()
+		}
 		if w.lastCycles-w.sliceStart > w.slice {
 			w.yield()
 		}
@@ -525,6 +574,15 @@ func (d *Dataplane) Close() error {
 	for _, pool := range d.space.Pools() {
 		err = errors.Join(err, d.space.Release(pool))
 	}
+	return errors.Join(err, d.closeBells())
+}
+
+// closeBells gives up what wakes the workers. None sleeps any more.
+func (d *Dataplane) closeBells() error {
+	var err error
+	for _, w := range d.workers {
+		err = errors.Join(err, w.bell.Close())
+	}
 	return err
 }
 
@@ -566,6 +624,7 @@ func (w *Worker) forget(id PortID) {
 		keep = append(keep, r)
 	}
 	w.rx = keep
+	w.register()
 }
 
 // SetStage replaces the stage on every worker, one after the other, each between

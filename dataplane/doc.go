@@ -4,10 +4,12 @@
 //
 // # Model
 //
-// One turn of a [Worker] is: mail; each receive queue it owns, up to Config.Burst
-// frames, through the [Stage]; then everything queued for sending is flushed and
-// completed transmissions are reclaimed. A burst runs to completion before the
-// next one is taken.
+// One turn of a [Worker] is: mail; each receive queue it owns, up to burst frames in
+// visits of each_burst, through the [Stage]; then everything queued for sending is
+// flushed and completed transmissions are reclaimed. What a visit takes runs to
+// completion before the next one. [PollConfig] has the tunables, after DEVICE_POLLING
+// of the BSDs. A core without work sleeps as its [Idle] policy says, until a frame, a
+// message or another worker wakes it.
 //
 // A stage owns every frame it is given and must send or drop each of them,
 // through [Worker.Send], [Worker.SendBurst], [Worker.Drop] or
@@ -45,5 +47,5 @@
 //
 // # Limitations
 //
-// Workers spin when idle. Packets of several frames are not assembled.
+// A queue whose driver has nothing to wait on keeps its core's sleeps short. Packets of several frames are not assembled.
 package dataplane

@@ -310,6 +310,14 @@ func (l *lab) portOf(name string, worker int, class pmd.Class) (dataplane.PortID
 	return id, dev.q()
 }
 
+// one lets the workers take one visit a turn from each queue.
+func (l *lab) one(each int) {
+	top := max(each, dataplane.MinBurstMax)
+	for i := range l.Workers() {
+		require.NoError(l.t, l.SetPoll(context.Background(), i, dataplane.PollSettings{BurstMax: &top}))
+	}
+}
+
 // do runs fn on a worker.
 func (l *lab) do(worker int, fn func(w *dataplane.Worker)) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)

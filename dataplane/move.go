@@ -80,9 +80,12 @@ func (d *Dataplane) MoveQueue(ctx context.Context, port PortID, queue, worker in
 	if from == to {
 		return nil
 	}
-	var failed bool
-	if err := d.do(ctx, to, func(w *Worker) { failed = w.failed }); err != nil {
+	var failed, full bool
+	if err := d.do(ctx, to, func(w *Worker) { failed, full = w.failed, len(w.rx) >= MaxHandlers }); err != nil {
 		return err
+	}
+	if full {
+		return fmt.Errorf("dataplane: port %s queue %d: %w", p.info.Name, queue, d.fullError(worker))
 	}
 	if failed {
 		return fmt.Errorf("dataplane: port %s queue %d: the worker on CPU %d has failed: choose another one", p.info.Name, queue, to.cpu)
@@ -230,6 +233,7 @@ func (m *move) release(w *Worker) {
 			w.rx[i] = w.rx[last]
 			w.rx[last] = rxQueue{}
 			w.rx = w.rx[:last]
+			w.register()
 			break
 		}
 	}
@@ -240,7 +244,7 @@ func (m *move) release(w *Worker) {
 		}
 	}
 	m.q.Unbind()
-	m.to.mail.push(m.given)
+	m.to.post(m.given)
 }
 
 // take runs on the new owner.
@@ -251,12 +255,14 @@ func (m *move) take(w *Worker) {
 	}
 	m.await(w, t.q == nil)
 	m.q.Bind(pmd.Binding{Local: w.local, Port: uint16(m.port)})
-	w.rx = append(w.rx, rxQueue{q: m.q, port: m.port, index: m.index})
+	w.rx = append(w.rx, newRxQueue(m.q, m.port, m.index))
+	w.register()
 	if t.q == nil {
 		t.q, t.direct = m.q, m.q
 	}
 	if m.first {
 		t.drains = true
+		t.drainer.Store(w)
 	}
 	t.dirty = true // what the old owner left on the ring
 	for i := range w.tx {
@@ -280,7 +286,7 @@ func (m *move) await(w *Worker, fresh bool) {
 			continue
 		}
 		m.left.Add(1)
-		d.mail.push(m.settles[i])
+		d.post(m.settles[i])
 		asked = true
 	}
 	if !asked {

@@ -77,7 +77,7 @@ func TestMovesUnderTrafficOfAFXDP(t *testing.T) {
 		}
 	}()
 	res, err := netlab.UDPNumbered(ctx, a, b, netlab.UDPConfig{
-		A: netip.MustParseAddrPort("10.78.0.1:0"), B: netip.MustParseAddrPort("10.78.0.2:0"), Count: 10_000, Rate: 5_000,
+		A: netip.MustParseAddrPort("10.78.0.1:0"), B: netip.MustParseAddrPort("10.78.0.2:0"), Count: 4_000, Rate: 2_000,
 	})
 	close(end)
 	o := <-done

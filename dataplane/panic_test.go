@@ -59,6 +59,7 @@ var halfway = dataplane.StageFunc(func(w *dataplane.Worker, in dataplane.PortID,
 func TestPanicTakesDownOneWorker(t *testing.T) {
 	var log diary
 	l := newLab(t, dataplane.Config{Stage: halfway, Cores: unpinned(2), Burst: 32, OnEvent: log.write})
+	l.one(32)
 	_, a := l.port("a", 0)
 	_, b := l.port("b", 0)
 	_, c := l.port("c", 1)

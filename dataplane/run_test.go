@@ -244,6 +244,7 @@ func TestErrorTextsAreOneLine(t *testing.T) {
 // queue, held by the owner of that, or in a device.
 func TestCloseWithFramesEverywhere(t *testing.T) {
 	l := newLab(t, dataplane.Config{Stage: to(1), Cores: unpinned(2), Burst: 8})
+	l.one(8)
 	_, a := l.port("a", 0)
 	_, b := l.port("b", 1)
 	a.rx = burstOf(1, 0, 24)

@@ -104,8 +104,14 @@ func (w *Worker) put(t *txPort, frames []mbuf.Frame) {
 		w.put(t, frames[:pmd.MaxBurst])
 		frames = frames[pmd.MaxBurst:]
 	}
+	if w.spent.on {
+		w.lap(&w.spent.stage)
+	}
 	n := t.q.TxBurst(frames)
 	t.dirty = true
+	if w.spent.on {
+		w.lap(&w.spent.transmit)
+	}
 	if n == len(frames) {
 		return
 	}
@@ -121,6 +127,7 @@ func (w *Worker) put(t *txPort, frames []mbuf.Frame) {
 // sendAcross hands frames to the worker that owns the port.
 func (w *Worker) sendAcross(t *txPort, frames []mbuf.Frame) {
 	n := t.send.Offer(frames)
+	t.drainer.Load().bell.Ring() // pairs with wanted: Offer is sequentially consistent
 	if n < len(frames) {
 		w.dropFor(t, pmd.ReasonSendQueueFull, frames[n:])
 	}
@@ -161,7 +168,7 @@ func (w *Worker) drain(t *txPort) int {
 		if t.send.Len() == 0 {
 			return 0
 		}
-		t.held = t.send.DequeueBurst(t.hold[:w.each])
+		t.held = t.send.DequeueBurst(t.hold[:w.poll.each])
 	}
 	frames := t.hold[:t.held]
 	if !t.up {

@@ -12,6 +12,7 @@ import (
 
 func TestForwardingKeepsEveryFrameAndTheirOrder(t *testing.T) {
 	l := newLab(t, dataplane.Config{Stage: pairs, Burst: 32})
+	l.one(32)
 	_, a := l.port("a", 0)
 	_, b := l.port("b", 0)
 	a.rx, b.rx = burstOf(1, 0, 100), burstOf(2, 0, 33)

@@ -93,8 +93,16 @@ type CoreStats struct {
 	// Moves counts how often the worker had to change its thread: see
 	// cpu.Pinned.Yield. It is rare, and costs some microseconds.
 	Moves uint64 `json:"moves"`
+	// Sleeps counts how often the core slept, SleepNs for how long, in
+	// nanoseconds: it is part of TotalNs, and of no turn.
+	Sleeps  uint64 `json:"sleeps"`
+	SleepNs uint64 `json:"sleep_ns"`
 	// Copies counts frames copied from one pool to another.
 	Copies uint64 `json:"copies"`
+	// Cycles is what the core's cycles are spent on.
+	Cycles Cycles `json:"cycles"`
+	// Poll is the scheduling model: its tunables, state and statistics.
+	Poll PollState `json:"poll"`
 	// Held is the number of frames that the stage holds on this core. Over all
 	// ports and cores, received = sent + dropped + in hand + held.
 	Held uint64 `json:"held"`
@@ -113,7 +121,9 @@ type PoolStats struct {
 // workerSnapshot is one worker's part, filled on the worker without allocating.
 type workerSnapshot struct {
 	turns, empty, busy, total, maxTurn, copies uint64
-	held, moves                                uint64
+	held, moves, sleeps, slept                 uint64
+	cycles                                     Cycles
+	poll                                       PollState
 	stopped, failed                            bool
 	drops                                      [][pmd.MaxReasons]uint64 // by port
 	waiting                                    []uint64                 // by port: frames in buffers
@@ -132,8 +142,14 @@ func (w *Worker) snapshot(s *workerSnapshot) {
 	s.turns, s.empty, s.busy, s.maxTurn, s.copies = w.turns, w.emptyTurns, w.busyCycles, w.maxTurn, w.copies
 	s.total = w.lastCycles - w.startCycles
 	s.held, s.moves = 0, w.moves
+	s.sleeps, s.slept = w.sleep.sleeps, w.sleep.slept
 	if h, ok := w.stage.(FrameHolder); ok {
 		s.held = uint64(h.Held(w))
+	}
+	s.poll = w.poll.state(len(w.handlers))
+	sp := &w.spent
+	s.cycles = Cycles{
+		Turns: sp.turns, Packets: sp.packets, Receive: sp.receive, Stage: sp.stage, Transmit: sp.transmit, Idle: sp.idle, Control: sp.ctl,
 	}
 	s.stopped, s.failed = w.unmanned.Load(), w.failed
 	for i := range w.tx {
@@ -254,6 +270,7 @@ func (d *Dataplane) coreStats(w *Worker, snap *workerSnapshot) CoreStats {
 	c := CoreStats{
 		Worker: w.id, CPU: w.cpu, State: "running", Turns: snap.turns, EmptyTurns: snap.empty,
 		BusyNs: ns(snap.busy), TotalNs: ns(snap.total), MaxTurnNs: ns(snap.maxTurn), Copies: snap.copies, Held: snap.held, Moves: snap.moves,
+		Sleeps: snap.sleeps, SleepNs: ns(snap.slept), Cycles: snap.cycles, Poll: snap.poll,
 	}
 	switch {
 	case snap.failed:

@@ -17,10 +17,11 @@ import (
 type Worker struct {
 	// Hot: every turn.
 	stage    Stage
-	rx       []rxQueue
-	tx       []txPort // by PortID
+	handlers []rxQueue // the queues that are polled: rx, or none if disabled
+	tx       []txPort  // by PortID
 	local    *mbuf.Local
-	each     int
+	poll     poller
+	sleep    sleeper
 	inHand   int // frames of burst that the stage is working on
 	stopping bool
 	many     bool // other workers exist: send queues must be looked at
@@ -35,11 +36,14 @@ type Worker struct {
 	startCycles       uint64
 	maxTurn           uint64
 	copies            uint64
+	spent             spent
 	_                 xcpu.CacheLinePad
 
 	// Control.
 	id, cpu int
 	mail    mailbox
+	bell    *queue.Bell // wakes the worker while it sleeps
+	rx      []rxQueue   // the queues that the worker owns
 	clock   cpu.Clock
 	// pinned is nil for a worker that is not pinned.
 	pinned *cpu.Pinned
@@ -62,6 +66,17 @@ type rxQueue struct {
 	port PortID
 	// index is the queue's number within its port.
 	index int
+	// wait and arm are q, as far as it can wake who sleeps; else nil.
+	wait pmd.Waiter
+	arm  pmd.Armer
+}
+
+// newRxQueue makes an entry of a worker's table.
+func newRxQueue(q pmd.Queue, port PortID, index int) rxQueue {
+	r := rxQueue{q: q, port: port, index: index}
+	r.wait, _ = q.(pmd.Waiter)
+	r.arm, _ = q.(pmd.Armer)
+	return r
 }
 
 // sendQueue is a port's send queue (if_snd in BSD's struct ifnet). The account
@@ -95,6 +110,10 @@ type txPort struct {
 	held int
 	hold []mbuf.Frame
 	send sendQueue
+	// drainer is the worker that empties send. All workers share it; whoever has
+	// put something in rings there. The Store of a new one comes before its first
+	// look at send, so what was put in before that is seen.
+	drainer *atomic.Pointer[Worker]
 	// drops counts frames dropped for this port, as input or as output as
 	// docs/drops.md says for each reason.
 	drops [pmd.MaxReasons]uint64
@@ -116,29 +135,86 @@ func (w *Worker) Local() *mbuf.Local { return w.local }
 func (w *Worker) Ports() int { return len(w.tx) }
 
 // turn is one round of the poll loop: mail, receive, stage, send. It returns the
-// number of frames it moved.
+// number of frames it moved. Each queue may give up to burst frames, in rounds of
+// each_burst, so that none waits for long; rounds end once no queue had a full
+// visit's frames, or burst has no whole visit left.
 func (w *Worker) turn() int {
 	if w.mail.head.Load() != nil { // a hint; serve pairs with push
-		w.mail.serve(w)
+		w.serve()
 	}
-	work := 0
-	for i := range w.rx {
-		q := &w.rx[i]
-		n := q.q.RxBurst(w.burst[:w.each])
-		if n == 0 {
-			continue
+	work, each, residual := 0, w.poll.each, w.poll.burst
+	for full := true; full && residual >= each; {
+		residual -= each
+		full = false
+		for i := range w.handlers {
+			q := &w.handlers[i]
+			n := q.q.RxBurst(w.burst[:each])
+			if w.spent.on {
+				w.lapReceive(n)
+			}
+			if n == 0 {
+				continue
+			}
+			w.inHand = n
+			w.stage.Process(w, q.port, w.burst[:n])
+			w.inHand = 0
+			if w.spent.on {
+				w.lap(&w.spent.stage)
+			}
+			work += n
+			full = full || n == each
 		}
-		w.inHand = n
-		w.stage.Process(w, q.port, w.burst[:n])
-		w.inHand = 0
-		work += n
 	}
+	w.poll.residual = residual
 	if w.many {
 		work += w.drainSendQueues()
 	}
 	w.transmit()
 	w.tally(work)
 	return work
+}
+
+// serve does the control work that waits, and measures it.
+func (w *Worker) serve() {
+	start := w.clock.Now()
+	w.mail.serve(w)
+	d := w.clock.Now() - start
+	w.poll.control += d
+	w.poll.wanted = true
+	if w.spent.on {
+		w.lap(&w.spent.ctl)
+	}
+}
+
+// lapReceive ends a visit of a queue in a turn that is measured.
+func (w *Worker) lapReceive(n int) {
+	if n == 0 {
+		w.lap(&w.spent.idle)
+	} else {
+		w.lap(&w.spent.receive)
+	}
+}
+
+// register takes up the queues that the worker polls, after a change of what it owns
+// or whether it polls.
+func (w *Worker) register() {
+	w.handlers = w.rx
+	if w.poll.cfg.Enable == 0 {
+		w.handlers = nil
+	}
+	if len(w.handlers) == 0 {
+		w.poll.restart(w.clock.Now()) // the last one out resets the state
+	}
+}
+
+// lookAfter makes the device go on with what it has taken and not sent, such as on
+// an interface that was down.
+func (w *Worker) lookAfter() {
+	for i := range w.rx {
+		if q := w.rx[i].q; q.Counters().InFlight > 0 {
+			q.Flush()
+		}
+	}
 }
 
 // yield gives the Go runtime its turn before it takes it: see cpu.Pinned.Yield.
@@ -175,10 +251,19 @@ func (w *Worker) tally(work int) {
 	w.turns++
 	if work > 0 {
 		w.busyCycles += d
+		w.sleep.work(now, w.poll.cfg.Idle)
 	} else {
 		w.emptyTurns++
 	}
 	if d > w.maxTurn {
 		w.maxTurn = d
+	}
+	if w.spent.on {
+		w.spent.sampled(now, work)
+	} else if w.spent.left--; w.spent.left <= 0 {
+		w.spent.on, w.spent.mark = true, now
+	}
+	if now >= w.poll.due && w.poll.step(now, len(w.handlers)) {
+		w.lookAfter()
 	}
 }

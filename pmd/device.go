@@ -119,7 +119,25 @@ type Waiter interface {
 	// there are received frames that RxBurst has not returned, or -1 if there
 	// is none to wait on now. It may be another one after Host.Exclusive. The
 	// owner of a queue without one, or with -1, sleeps for a bounded time.
+	// WaitNever says that no frame will ever come.
 	WaitFD() int
+}
+
+// WaitNever is what WaitFD returns for a queue that receives nothing: a sleep need not
+// care for it.
+const WaitNever = -2
+
+// Armer is implemented by Waiters whose descriptor tells of a frame only while somebody
+// sleeps, since signalling each frame would cost too much. The calls have the rules of
+// Queue, and neither blocks.
+type Armer interface {
+	// Arm is called before the owner sleeps: from then on a frame that comes
+	// makes the descriptor readable. false means that there is a frame already,
+	// and the owner must not sleep.
+	Arm() bool
+	// Disarm ends that, whether Arm was called or not, and makes the descriptor
+	// unreadable.
+	Disarm()
 }
 
 // Host is what a device may ask of the program that polls it.

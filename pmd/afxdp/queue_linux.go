@@ -179,14 +179,6 @@ func (q *queue) Flush() {
 	}
 }
 
-// WaitFD implements pmd.Waiter.
-func (q *queue) WaitFD() int {
-	if q.sock == nil {
-		return -1
-	}
-	return q.sock.FD()
-}
-
 // kick makes the kernel send, and notes what it said.
 func (q *queue) kick() {
 	res := q.sock.KickTx()
@@ -273,6 +265,15 @@ func (q *queue) Walk(l *mbuf.Ledger) {
 	l.Set(mbuf.OwnerKernelRx, q.rxPosted)
 	l.Set(mbuf.OwnerKernelTx, q.txPosted)
 	l.Set(mbuf.OwnerQuarantine, q.quarantine)
+}
+
+// WaitFD implements pmd.Waiter: an AF_XDP socket polls readable while its receive ring
+// holds a descriptor (xsk_poll, net/xdp/xsk.c).
+func (q *queue) WaitFD() int {
+	if q.sock == nil {
+		return -1
+	}
+	return q.sock.FD()
 }
 
 // attach gives the queue a socket on an interface with this MTU. Called inside

@@ -34,7 +34,19 @@ type Queue struct {
 	_ [2]cpu.CacheLinePad
 }
 
-var _ pmd.Queue = (*Queue)(nil)
+var (
+	_ pmd.Queue  = (*Queue)(nil)
+	_ pmd.Waiter = (*Queue)(nil)
+)
+
+// WaitFD returns pmd.WaitNever for a sink, and else -1: there is always a frame unless
+// the pool is empty, and nothing tells when it is not any more.
+func (q *Queue) WaitFD() int {
+	if q.noRx {
+		return pmd.WaitNever
+	}
+	return -1
+}
 
 // Bind gives the queue to the caller.
 func (q *Queue) Bind(b pmd.Binding) {

@@ -36,7 +36,7 @@ func newDevice(l *link, i int, name, pair string, host pmd.Host) *Device {
 	return &Device{
 		link: l, end: i, name: name, pair: pair, mac: pmd.LocalMAC("ring", name), host: host,
 		queues: []pmd.Queue{&Queue{
-			rx: rx, tx: tx, peer: &l.open[l.peer(i)],
+			rx: rx, tx: tx, peer: &l.open[l.peer(i)], bell: &l.bells[i], wake: &l.bells[l.peer(i)],
 			pool: l.pool, scratch: make([]mbuf.Frame, rx.Cap()),
 		}},
 	}

@@ -20,6 +20,10 @@ type link struct {
 	// open[i] tells whether end i is there. Written under mu; read by the
 	// other end once a burst, which costs nothing while nobody writes it.
 	open [2]atomic.Bool
+	// bells[i] wakes the owner of end i. It has a descriptor while the end is
+	// open; without one, as where there are too many open files, the owner sleeps
+	// for short times instead.
+	bells [2]queue.Bell
 
 	mu   sync.Mutex
 	ends [2]*Device // nil: not open
@@ -69,6 +73,7 @@ func (l *link) attach(i int, name, pair string, host pmd.Host) (d, other *Device
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.ends[i] = d
+	_ = l.bells[i].Open()
 	// Pairs with the load in TxBurst and Info: whoever sees it true may use the
 	// wire, whose ends' former users have let go of it under mu.
 	l.open[i].Store(true)
@@ -81,6 +86,7 @@ func (l *link) detach(i int) (last bool) {
 	l.mu.Lock()
 	l.open[i].Store(false) // pairs with the load in TxBurst and Info
 	l.ends[i] = nil
+	_ = l.bells[i].Close() // nobody owns the queue, so it is not armed
 	other := l.ends[1-i]
 	cache := mbuf.NewCache(l.pool)
 	drain(l.wires[i], cache)

@@ -19,6 +19,9 @@ type Queue struct {
 	rx    *queue.SPSC[mbuf.Frame]
 	tx    *queue.SPSC[mbuf.Frame]
 	peer  *atomic.Bool // whether somebody hears what is sent
+	wake  *queue.Bell  // of who receives what is sent
+	bell  *queue.Bell  // of the owner
+	fence atomic.Uint32
 	cache *mbuf.Cache
 	meta  mbuf.Meta
 
@@ -36,7 +39,11 @@ type Queue struct {
 	_ [2]cpu.CacheLinePad
 }
 
-var _ pmd.Queue = (*Queue)(nil)
+var (
+	_ pmd.Queue  = (*Queue)(nil)
+	_ pmd.Waiter = (*Queue)(nil)
+	_ pmd.Armer  = (*Queue)(nil)
+)
 
 // Bind gives the queue to the caller.
 func (q *Queue) Bind(b pmd.Binding) {
@@ -45,7 +52,31 @@ func (q *Queue) Bind(b pmd.Binding) {
 }
 
 // Unbind takes the queue from its owner. What is in the rings stays there.
-func (q *Queue) Unbind() { q.cache = nil }
+func (q *Queue) Unbind() {
+	q.bell.Disarm()
+	q.cache = nil
+}
+
+// WaitFD returns the descriptor of the bell that the other end rings, while it is
+// armed.
+func (q *Queue) WaitFD() int { return q.bell.FD() }
+
+// Arm lets the other end ring. false means that it has sent something already.
+func (q *Queue) Arm() bool {
+	q.bell.Arm()
+	return q.rx.Len() == 0 // pairs with the fence in ring
+}
+
+// Disarm ends what Arm began.
+func (q *Queue) Disarm() { q.bell.Disarm() }
+
+// ring wakes the owner of the other end if it sleeps. What was sent is published by a
+// release only; the exchange is the full barrier that must stand between it and the
+// look at the bell. It is on a line of our own.
+func (q *Queue) ring() {
+	q.fence.Store(0)
+	q.wake.Ring()
+}
 
 // Pool returns the pool whose frames go through the rings.
 func (q *Queue) Pool() *mbuf.Pool { return q.pool }
@@ -95,11 +126,15 @@ func (q *Queue) TxBurst(src []mbuf.Frame) int {
 	}
 	q.txPackets += uint64(n)
 	q.txBytes += bytes
+	if n > 0 {
+		q.ring()
+	}
 	return n
 }
 
 // txSlow sends a burst that holds invalid frames.
 func (q *Queue) txSlow(src []mbuf.Frame) int {
+	defer q.ring()
 	for i, f := range src {
 		if q.cache.Valid(f) {
 			if !q.tx.Enqueue(f) {

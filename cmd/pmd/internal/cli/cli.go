@@ -14,6 +14,7 @@ import (
 	"example.org/pmd/cmd/pmd/internal/ctl"
 	"example.org/pmd/cmd/pmd/internal/demo"
 	"example.org/pmd/cmd/pmd/internal/usage"
+	"example.org/pmd/dataplane"
 	"example.org/pmd/dataplane/forward"
 )
 
@@ -30,6 +31,7 @@ type Root struct {
 	Demo       demo.Command  `cmd:"" help:"Show everything at work, without hardware, and account for every frame."`
 	Stats      StatsCmd      `cmd:"" help:"Show totals, rates and the account of frames."`
 	If         IfCmd         `cmd:"" help:"Look at ports, or change a setting."`
+	Core       CoreCmd       `cmd:"" help:"Look at how cores poll, or change it."`
 	Forward    ForwardCmd    `cmd:"" help:"Look at the forwarding mode, or change it."`
 	Stop       StopCmd       `cmd:"" help:"End a running pmd cleanly."`
 	Version    VersionCmd    `cmd:"" help:"Tell which build this is."`
@@ -66,6 +68,7 @@ func newParser(root *Root, a *app.App) (*kong.Kong, error) {
 		kong.Exit(func(int) { panic(helpShown{}) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: false, WrapUpperBound: 100}),
 		kong.Vars{
+			"idles":  strings.Join(dataplane.IdlePolicies(), ","),
 			"modes":  strings.Join(forward.Modes(), ","),
 			"shells": strings.Join(shellNames(), ","),
 			"socket": ctl.DefaultSocket(),

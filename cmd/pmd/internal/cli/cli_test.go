@@ -56,6 +56,15 @@ func TestExitStatus(t *testing.T) {
 		"if set eth1 mtu 9":                       {2, `"pollcpu"`},
 		"if set eth1 pollcpu":                     {2, "<value>"},
 		"if set eth1 pollcpu 1 --socket SOCKET":   {1, "no pmd answers"},
+		two + "--idle doze":                       {2, `"spin","adaptive","interrupt"`},
+		"core set":                                {2, "<setting>"},
+		"core set 1 burst_max":                    {2, `no setting "1"`},
+		"core set burst_max many":                 {2, "burst_max many: use a number"},
+		"core set 1 burst 5":                      {2, `no setting "burst"; there are enable, pollhz`},
+		"core set burst_max 9 burst_max 10":       {2, "burst_max is given twice"},
+		"core set idle spin --socket SOCKET":      {1, "no pmd answers"},
+		"core show --socket SOCKET":               {1, "no pmd answers"},
+		"core show 1 --socket SOCKET":             {1, "no pmd answers"},
 		"forward":                                 {2, "expected one of"},
 		"forward set":                             {2, "<mode>"},
 		"forward set fast":                        {2, `"io","mac","macswap","rxonly"`},
@@ -125,7 +134,7 @@ func TestHelp(t *testing.T) {
 		assert.Empty(t, stderr)
 	}
 	_, stdout, _ := call()
-	for _, c := range []string{"run", "demo", "stats", "if show", "if set", "forward show", "forward set", "stop", "version", "completion"} {
+	for _, c := range []string{"run", "demo", "stats", "if show", "if set", "core show", "core set", "forward show", "forward set", "stop", "version", "completion"} {
 		assert.Contains(t, stdout, "\n  "+c+" ")
 	}
 }

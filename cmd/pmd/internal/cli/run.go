@@ -31,6 +31,7 @@ type RunCmd struct {
 	Xconnect       []string      `placeholder:"A:B" help:"Connect two ports, by name or number (default: 0:1, 2:3, …)."`
 	EthPeer        []string      `sep:"none" placeholder:"PORT,MAC" help:"Address that mode mac sends to on this port (default 02:00:00:00:00:NN)."`
 	Burst          int           `default:"64" placeholder:"N" help:"Frames a queue visit takes, 1 to 256 (default ${default})."`
+	Idle           string        `default:"adaptive" enum:"${idles}" placeholder:"POLICY" help:"What cores do while no frame comes: ${enum} (default ${default})."`
 	Frames         *int          `placeholder:"N" help:"Frames of each pool, rounded up to a power of two (default: 16384, or what the ports' rings hold)."`
 	TakeManagement bool          `help:"Allow AF_XDP ports that hold the default route or this SSH session."`
 	Duration       time.Duration `short:"d" placeholder:"D" help:"Stop after this time, as in 30s (default: never)."`
@@ -59,7 +60,7 @@ func (c *RunCmd) config() (engine.Config, error) {
 	}
 	cfg := engine.Config{
 		Registry: drivers.Registry(), Mode: c.Forward, Links: c.Xconnect, Peers: c.EthPeer,
-		Burst: c.Burst, Pool: mbuf.Config{Frames: frames}, Confine: true,
+		Burst: c.Burst, Idle: dataplane.Idle(c.Idle), Pool: mbuf.Config{Frames: frames}, Confine: true,
 	}
 	for _, text := range c.Port {
 		spec, err := pmd.ParseSpec(text)

@@ -150,6 +150,30 @@ func (c *Client) SetPollCPU(ctx context.Context, ref, list string) (engine.Inter
 	return f, err
 }
 
+// Cores tells how the poll cores poll, all of them or the one that ref names.
+func (c *Client) Cores(ctx context.Context, ref string) ([]engine.CorePolling, error) {
+	if ref == "" {
+		var list Cores
+		err := c.do(ctx, http.MethodGet, "/v1/cores", nil, &list)
+		return list.Cores, err
+	}
+	var one engine.CorePolling
+	err := c.do(ctx, http.MethodGet, "/v1/cores/"+url.PathEscape(ref), nil, &one)
+	return []engine.CorePolling{one}, err
+}
+
+// SetPolling changes tunables of the core that ref names, or of all if it is empty.
+// Keys that do not exist are for the server to refuse.
+func (c *Client) SetPolling(ctx context.Context, ref string, set map[string]any) ([]engine.CorePolling, error) {
+	path := "/v1/cores"
+	if ref != "" {
+		path += "/" + url.PathEscape(ref)
+	}
+	var list Cores
+	err := c.do(ctx, http.MethodPut, path, set, &list)
+	return list.Cores, err
+}
+
 // Forwarding returns the mode and the cross-connect.
 func (c *Client) Forwarding(ctx context.Context) (engine.Forwarding, error) {
 	var f engine.Forwarding

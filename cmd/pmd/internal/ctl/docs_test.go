@@ -34,7 +34,7 @@ func TestDocumentationListsEveryRoute(t *testing.T) {
 			}
 		}
 		assert.Contains(t, command, "--unix-socket", title)
-		path := strings.ReplaceAll(r.Path, "{name}", "eth1")
+		path := strings.NewReplacer("{name}", "eth1", "{cpu}", "2").Replace(r.Path)
 		assert.True(t, strings.HasSuffix(command, "http://pmd"+path), "%s: %s", title, command)
 		if r.Method != http.MethodGet {
 			assert.Contains(t, command, "-X "+r.Method, title)

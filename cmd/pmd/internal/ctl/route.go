@@ -8,6 +8,7 @@ import (
 	"example.org/pmd/cmd/pmd/internal/metrics"
 	"example.org/pmd/cmd/pmd/internal/usage"
 	"example.org/pmd/cmd/pmd/internal/version"
+	"example.org/pmd/dataplane"
 )
 
 // Target is what requests act on; *engine.Engine is one.
@@ -24,6 +25,12 @@ type Target interface {
 	Interface(ctx context.Context, ref string) (engine.Interface, error)
 	// SetPollCPU gives the queues of a port to the CPUs of a list.
 	SetPollCPU(ctx context.Context, ref, list string) (engine.Interface, error)
+	// PollCores describes every poll core.
+	PollCores(ctx context.Context) ([]engine.CorePolling, error)
+	// PollCore describes the core that ref names.
+	PollCore(ctx context.Context, ref string) (engine.CorePolling, error)
+	// SetPolling changes the tunables of the core that ref names, or of all.
+	SetPolling(ctx context.Context, ref string, set dataplane.PollSettings) ([]engine.CorePolling, error)
 	// Forwarding returns the mode and the cross-connect.
 	Forwarding() engine.Forwarding
 	// SetMode changes the forwarding mode, losing nothing.
@@ -77,6 +84,14 @@ type Settings struct {
 	// PollCPU is a list of CPUs, queue i is polled on the i-th.
 	PollCPU *string `json:"pollcpu"`
 }
+
+// Cores is the answer to GET /v1/cores.
+type Cores struct {
+	Cores []engine.CorePolling `json:"cores"`
+}
+
+// pollBody is the form of a change of polling, of which any part may be left out.
+const pollBody = `{"enable":1,"pollhz":2000,"each_burst":64,"burst_max":192,"user_frac":1,"reg_frac":20,"idle":"adaptive"}`
 
 // Stopping is the answer to POST /v1/stop.
 type Stopping struct {
@@ -133,6 +148,32 @@ func Routes() []Route {
 			serve: (*Server).setInterface,
 		},
 		{
+			Method: http.MethodGet, Path: "/v1/cores", What: "tell how each poll core polls",
+			Answer: `{"cores":[{"worker","cpu","state","enable","pollhz","each_burst","burst_max","user_frac","reg_frac","idle","burst",…}]}`,
+			serve: func(s *Server, r *request) (int, any, error) {
+				list, err := s.target.PollCores(r.Context())
+				return http.StatusOK, Cores{list}, err
+			},
+		},
+		{
+			Method: http.MethodPut, Path: "/v1/cores", What: "change how all cores poll",
+			Body: pollBody, Answer: "as GET /v1/cores, after the change",
+			serve: (*Server).setCores,
+		},
+		{
+			Method: http.MethodGet, Path: "/v1/cores/{cpu}", What: "tell how one core polls, by CPU",
+			Answer: "one entry of GET /v1/cores",
+			serve: func(s *Server, r *request) (int, any, error) {
+				c, err := s.target.PollCore(r.Context(), r.PathValue("cpu"))
+				return http.StatusOK, c, err
+			},
+		},
+		{
+			Method: http.MethodPut, Path: "/v1/cores/{cpu}", What: "change how one core polls",
+			Body: pollBody, Answer: "as GET /v1/cores, with this core only, after the change",
+			serve: (*Server).setCores,
+		},
+		{
 			Method: http.MethodGet, Path: "/v1/forward", What: "tell the forwarding mode and the cross-connect",
 			Answer: `{"mode","modes":[…],"connect":[{"from","to"}]}`,
 			serve: func(s *Server, _ *request) (int, any, error) {
@@ -183,6 +224,24 @@ func (s *Server) setInterface(r *request) (int, any, error) {
 	}
 	s.log.Info("port moved to other CPUs", "port", f.Name, "pollcpu", *set.PollCPU)
 	return http.StatusOK, f, nil
+}
+
+func (s *Server) setCores(r *request) (int, any, error) {
+	var set dataplane.PollSettings
+	if err := decode(r.body, &set); err != nil {
+		return 0, nil, err
+	}
+	if set == (dataplane.PollSettings{}) {
+		return 0, nil, usage.Errorf(`the body names no setting: send for example {"idle":"spin"}`)
+	}
+	list, err := s.target.SetPolling(r.Context(), r.PathValue("cpu"), set)
+	if err != nil {
+		return 0, nil, err
+	}
+	for _, c := range list {
+		s.log.Info("polling changed", "worker", c.Worker, "cpu", c.CPU, "polling", c.PollConfig)
+	}
+	return http.StatusOK, Cores{list}, nil
 }
 
 func (s *Server) setForward(r *request) (int, any, error) {

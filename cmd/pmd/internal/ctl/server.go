@@ -162,7 +162,7 @@ func statusOf(err error) int {
 	switch {
 	case usage.Is(err):
 		return http.StatusBadRequest
-	case errors.Is(err, engine.ErrNoPort):
+	case errors.Is(err, engine.ErrNoPort), errors.Is(err, engine.ErrNoCore):
 		return http.StatusNotFound
 	case errors.Is(err, dataplane.ErrClosed), errors.Is(err, dataplane.ErrBusy),
 		errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):

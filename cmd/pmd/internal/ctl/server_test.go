@@ -75,6 +75,28 @@ func (f *fakeTarget) SetPollCPU(_ context.Context, ref, list string) (engine.Int
 	return f.Interface(context.Background(), ref)
 }
 
+func (f *fakeTarget) PollCores(context.Context) ([]engine.CorePolling, error) {
+	return []engine.CorePolling{{CPU: 1}, {CPU: 2}}, f.err
+}
+
+func (f *fakeTarget) PollCore(_ context.Context, ref string) (engine.CorePolling, error) {
+	if ref != "2" {
+		return engine.CorePolling{}, fmt.Errorf("%w: CPU %q is not polled", engine.ErrNoCore, ref)
+	}
+	return engine.CorePolling{CPU: 2}, f.err
+}
+
+func (f *fakeTarget) SetPolling(ctx context.Context, ref string, set dataplane.PollSettings) ([]engine.CorePolling, error) {
+	if set.Enable != nil && *set.Enable > 1 {
+		return nil, usage.Errorf("enable %d: use 0 to 1", *set.Enable)
+	}
+	if ref == "" {
+		return f.PollCores(ctx)
+	}
+	c, err := f.PollCore(ctx, ref)
+	return []engine.CorePolling{c}, err
+}
+
 func (f *fakeTarget) Forwarding() engine.Forwarding {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -127,6 +149,16 @@ func TestRequests(t *testing.T) {
 		"pollcpu, no port": {"PUT", "/v1/interfaces/zz", `{"pollcpu":"2"}`, 404, `\"zz\"`},
 		"no setting":       {"PUT", "/v1/interfaces/a", `{}`, 400, `names no setting`},
 		"list, no text":    {"PUT", "/v1/interfaces/a", `{"pollcpu":[2]}`, 400, `array`},
+		"cores":            {"GET", "/v1/cores", "", 200, `{"cores":[{"worker":0,"cpu":1`},
+		"core":             {"GET", "/v1/cores/2", "", 200, `"cpu":2`},
+		"no core":          {"GET", "/v1/cores/9", "", 404, `CPU`},
+		"set cores":        {"PUT", "/v1/cores", `{"idle":"spin","enable":1}`, 200, `"cpu":1`},
+		"set core":         {"PUT", "/v1/cores/2", `{"burst_max":100}`, 200, `{"cores":[{"worker":0,"cpu":2`},
+		"set no core":      {"PUT", "/v1/cores/x", `{"burst_max":100}`, 404, `CPU`},
+		"core, out of it":  {"PUT", "/v1/cores/2", `{"enable":2}`, 400, `enable 2: use 0 to 1`},
+		"core, no key":     {"PUT", "/v1/cores/2", `{}`, 400, `names no setting`},
+		"core, odd key":    {"PUT", "/v1/cores/2", `{"burst":5}`, 400, `unknown field \"burst\"`},
+		"core, text":       {"PUT", "/v1/cores/2", `{"pollhz":"5"}`, 400, `pollhz of type int`},
 		"stop":             {"POST", "/v1/stop", "", 202, `{"stopping":true}`},
 		"no path":          {"GET", "/v2", "", 404, `GET /v1 lists`},
 		"no path below":    {"GET", "/v1/stats/x", "", 404, `GET /v1 lists`},
@@ -173,7 +205,7 @@ func TestEveryRouteAnswers(t *testing.T) {
 	for _, r := range Routes() {
 		f := &fakeTarget{mode: "io"}
 		body := strings.ReplaceAll(r.Body, "MODE", "io")
-		w := ask(NewServer(f, discard), r.Method, strings.ReplaceAll(r.Path, "{name}", "a"), body)
+		w := ask(NewServer(f, discard), r.Method, strings.NewReplacer("{name}", "a", "{cpu}", "2").Replace(r.Path), body)
 		assert.Less(t, w.Code, 300, "%s %s: %s", r.Method, r.Path, w.Body)
 		assert.NotEmpty(t, r.What)
 		assert.NotEmpty(t, r.Answer)
@@ -425,7 +457,7 @@ func FuzzControlBody(f *testing.F) {
 		s := NewServer(target, discard)
 		for _, r := range Routes() {
 			w := httptest.NewRecorder()
-			s.ServeHTTP(w, httptest.NewRequest(r.Method, strings.ReplaceAll(r.Path, "{name}", "a"), bytes.NewReader(body)))
+			s.ServeHTTP(w, httptest.NewRequest(r.Method, strings.NewReplacer("{name}", "a", "{cpu}", "2").Replace(r.Path), bytes.NewReader(body)))
 			if w.Code == http.StatusOK && r.raw != nil {
 				continue
 			}

@@ -48,6 +48,8 @@ type Config struct {
 	Confine bool
 	// Burst is the number of frames of a queue visit, 1 to 256. Default 64.
 	Burst int
+	// Idle is what cores do while no frame comes. Default "adaptive".
+	Idle dataplane.Idle
 	// Pool describes the frame pools. Default size: what the ports' rings hold,
 	// at least mbuf.DefaultFrames.
 	Pool mbuf.Config
@@ -79,6 +81,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Unpinned < 0 || c.Unpinned > 0 && !c.Cores.IsEmpty() {
 		return c, usage.Errorf("%d unpinned workers and CPUs %q: give one or the other", c.Unpinned, c.Cores)
+	}
+	if c.Idle != "" && !slices.Contains(dataplane.IdlePolicies(), string(c.Idle)) {
+		return c, usage.Errorf("--idle %.40q: use %s", string(c.Idle), strings.Join(dataplane.IdlePolicies(), ", "))
 	}
 	kinds := c.Registry.Kinds()
 	for _, p := range c.Ports {

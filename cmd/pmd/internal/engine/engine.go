@@ -109,7 +109,7 @@ func (e *Engine) build(ctx context.Context, cfg Config, gs []group, ports []port
 		w.DropBurst(pmd.ReasonNoPort, burst)
 	})
 	e.dp, err = dataplane.New(dataplane.Config{
-		Cores: e.cores.ids, Stage: none, Burst: cfg.Burst, Pool: cfg.Pool, OnEvent: events.tell,
+		Cores: e.cores.ids, Stage: none, Burst: cfg.Burst, Idle: cfg.Idle, Pool: cfg.Pool, OnEvent: events.tell,
 	})
 	if err != nil {
 		return undo, err

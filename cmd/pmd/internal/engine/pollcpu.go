@@ -94,12 +94,8 @@ func (e *Engine) workerOf(id int) (worker int, ok bool) {
 // pollCPUs tells which CPUs there are to choose from.
 func (e *Engine) pollCPUs() string {
 	var names []string
-	for w, id := range e.cores.ids {
-		name := strconv.Itoa(id)
-		if id == dataplane.Unpinned {
-			name = fmt.Sprintf("w%d", w)
-		}
-		names = append(names, name)
+	for w := range e.cores.ids {
+		names = append(names, e.coreName(w))
 	}
 	return "choose from " + strings.Join(names, ", ")
 }

@@ -162,6 +162,10 @@ func composeCore(now, base, then dataplane.CoreStats, seconds float64) Core {
 	c.Copies, c.Moves = since(now.Copies, base.Copies), since(now.Moves, base.Moves)
 	c.Busy = share(c.BusyNs, c.TotalNs)
 	c.BusyNow = share(since(now.BusyNs, then.BusyNs), since(now.TotalNs, then.TotalNs))
+	c.Sleeps, c.SleepNs = since(now.Sleeps, base.Sleeps), since(now.SleepNs, base.SleepNs)
+	c.Cycles = now.Cycles.Since(base.Cycles)
+	c.Poll.ShortTicks, c.Poll.LostPolls = since(now.Poll.ShortTicks, base.Poll.ShortTicks), since(now.Poll.LostPolls, base.Poll.LostPolls)
+	c.Poll.Stalled, c.Poll.Suspect = since(now.Poll.Stalled, base.Poll.Stalled), since(now.Poll.Suspect, base.Poll.Suspect)
 	c.TurnsPS = rate(now.Turns, then.Turns, seconds)
 	return c
 }

@@ -1,0 +1,103 @@
+package cli
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"strings"
+
+	"example.org/pmd/cmd/pmd/internal/app"
+	"example.org/pmd/cmd/pmd/internal/ctl"
+	"example.org/pmd/cmd/pmd/internal/show"
+	"example.org/pmd/cmd/pmd/internal/usage"
+)
+
+// CoreCmd is pmd core.
+type CoreCmd struct {
+	Show CoreShowCmd `cmd:"" help:"Show how cores poll, and what their cycles go into."`
+	Set  CoreSetCmd  `cmd:"" help:"Change how a core polls, or all of them."`
+}
+
+// CoreShowCmd is pmd core show.
+type CoreShowCmd struct {
+	CPU  string `arg:"" optional:"" help:"A poll core, by CPU or as w0, w1, … (default: all)."`
+	JSON bool   `name:"json" help:"Write JSON."`
+	SocketFlag
+}
+
+// Run shows how the cores of the running process poll.
+func (c *CoreShowCmd) Run(a *app.App) error {
+	ctx, done := a.Interruptible(context.Background())
+	defer done()
+	client := c.client()
+	defer client.Close()
+	list, err := client.Cores(ctx, c.CPU)
+	switch {
+	case err != nil:
+		return err
+	case c.JSON:
+		return writeJSON(a.Stdout, ctl.Cores{Cores: list})
+	}
+	return show.Cores(a.Stdout, list)
+}
+
+// CoreSetCmd is pmd core set.
+type CoreSetCmd struct {
+	Args []string `arg:"" name:"setting" help:"[CPU] KEY VALUE…, such as: 2 idle spin burst_max 300. Keys: enable 0|1, pollhz, each_burst, burst_max, user_frac, reg_frac, idle spin|adaptive|interrupt."`
+	JSON bool     `name:"json" help:"Write the result as JSON."`
+	SocketFlag
+}
+
+// pollKeys are the settings of a core, in the order they are told.
+func pollKeys() []string {
+	return []string{"enable", "pollhz", "each_burst", "burst_max", "user_frac", "reg_frac", "idle"}
+}
+
+// settings divides the arguments. Ranges are for the process to check: it knows what
+// the other settings are.
+func (c *CoreSetCmd) settings() (ref string, set map[string]any, err error) {
+	args := c.Args
+	if len(args)%2 == 1 {
+		ref, args = args[0], args[1:]
+	}
+	if len(args) == 0 || ref != "" && slices.Contains(pollKeys(), ref) {
+		return "", nil, usage.Errorf("core set %s: KEY VALUE expected, for example: pmd core set 2 idle spin", strings.Join(c.Args, " "))
+	}
+	set = map[string]any{}
+	for i := 0; i < len(args); i += 2 {
+		key, value := args[i], args[i+1]
+		if !slices.Contains(pollKeys(), key) {
+			return "", nil, usage.Errorf("core set: no setting %q; there are %s", key, strings.Join(pollKeys(), ", "))
+		}
+		if _, twice := set[key]; twice {
+			return "", nil, usage.Errorf("core set: %s is given twice", key)
+		}
+		if key == "idle" {
+			set[key] = value
+			continue
+		}
+		n, err := strconv.Atoi(value)
+		if err != nil {
+			return "", nil, usage.Errorf("core set: %s %s: use a number", key, value)
+		}
+		set[key] = n
+	}
+	return ref, set, nil
+}
+
+// Run changes how cores of the running process poll.
+func (c *CoreSetCmd) Run(a *app.App) error {
+	ref, set, err := c.settings()
+	if err != nil {
+		return err
+	}
+	ctx, done := a.Interruptible(context.Background())
+	defer done()
+	client := c.client()
+	defer client.Close()
+	list, err := client.SetPolling(ctx, ref, set)
+	if err == nil && c.JSON {
+		err = writeJSON(a.Stdout, ctl.Cores{Cores: list})
+	}
+	return err
+}

@@ -1,0 +1,186 @@
+package dataplane_test
+
+import (
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"example.org/pmd/dataplane"
+	"example.org/pmd/pmd/mbuf"
+	"example.org/pmd/pmd/ring"
+)
+
+// sleepers is a lab whose two workers sleep whenever they can: ports 0 and 1 are rings
+// on worker 0 and 1, whose other ends the test has.
+func sleepers(t *testing.T, idle dataplane.Idle, stage dataplane.Stage) (*lab, [2]*ring.Endpoint) {
+	t.Helper()
+	l := newLab(t, dataplane.Config{Stage: stage, Cores: unpinned(2), Idle: idle})
+	var ends [2]*ring.Endpoint
+	for i, name := range []string{"r0", "r1"} {
+		inside, outside, err := ring.NewPair(ring.Config{Name: name}, l.Env())
+		require.NoError(t, err)
+		ends[i] = ring.NewEndpoint(outside)
+		_, err = l.AddPort(inside, dataplane.PortConfig{Workers: []int{i}})
+		require.NoError(t, err)
+	}
+	return l, ends
+}
+
+// asleep waits until both workers sleep for long.
+func asleep(t *testing.T, l *lab) {
+	t.Helper()
+	var last [2]dataplane.CoreStats
+	require.Eventually(t, func() bool {
+		time.Sleep(20 * time.Millisecond)
+		s, err := l.Stats(t.Context())
+		require.NoError(t, err)
+		ok := true
+		for i := range last {
+			ok = ok && s.Cores[i].SleepNs-last[i].SleepNs > 10e6
+			last[i] = s.Cores[i]
+		}
+		return ok
+	}, eventually, tick)
+}
+
+// Everything that concerns a core reaches it while it sleeps, long before the sleep
+// would end by itself: the median of many tries, since the machine may be busy.
+func TestWhatWakesASleeper(t *testing.T) {
+	l, ends := sleepers(t, dataplane.IdleInterrupt, pairs)
+	l.start(t)
+	receive := func(e *ring.Endpoint) {
+		deadline := time.Now().Add(eventually)
+		for len(e.Receive(1)) == 0 {
+			require.True(t, time.Now().Before(deadline), "no frame came")
+			time.Sleep(10 * time.Microsecond)
+		}
+	}
+	for name, act := range map[string]func(){
+		"do":        func() { l.do(0, func(*dataplane.Worker) {}) },
+		"barrier":   func() { require.NoError(t, l.Barrier(t.Context())) },
+		"stats":     func() { _, err := l.Stats(t.Context()); require.NoError(t, err) },
+		"set stage": func() { require.NoError(t, l.SetStage(t.Context(), pairs)) },
+		"accounts": func() {
+			if _, err := l.Accounts(); err != nil {
+				require.ErrorIs(t, err, dataplane.ErrBusy)
+			}
+		},
+		// The frame wakes worker 0, whose frame on the send queue wakes worker 1.
+		"a frame": func() {
+			n, err := ends[0].Send(make([]byte, packetSize))
+			require.NoError(t, err)
+			require.Equal(t, 1, n)
+			receive(ends[1])
+		},
+		"a queue that moves": func() {
+			require.NoError(t, l.MoveQueue(t.Context(), 1, 0, 0))
+			require.NoError(t, l.MoveQueue(t.Context(), 1, 0, 1))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var took []time.Duration
+			for range 9 {
+				asleep(t, l)
+				began := time.Now()
+				act()
+				took = append(took, time.Since(began))
+			}
+			slices.Sort(took)
+			t.Logf("median %v, longest %v", took[4], took[8])
+			require.Less(t, took[4], 40*time.Millisecond)
+		})
+	}
+	for _, e := range ends {
+		require.NoError(t, e.Close())
+	}
+}
+
+// Run ends while the workers sleep.
+func TestStopWakesSleepers(t *testing.T) {
+	l, ends := sleepers(t, dataplane.IdleInterrupt, pairs)
+	stop := l.start(t)
+	asleep(t, l)
+	began := time.Now()
+	require.NoError(t, stop())
+	require.Less(t, time.Since(began), time.Second)
+	for _, e := range ends {
+		require.NoError(t, e.Close())
+	}
+	l.balanced(0)
+}
+
+// A stage that panics as its worker has just woken takes down that worker only, and the
+// other one, asleep, is found by the account.
+func TestPanicOfASleeper(t *testing.T) {
+	stage := dataplane.StageFunc(func(*dataplane.Worker, dataplane.PortID, []mbuf.Frame) { panic(errors.New("woken up")) })
+	l, ends := sleepers(t, dataplane.IdleInterrupt, stage)
+	l.start(t)
+	asleep(t, l)
+	_, err := ends[0].Send(make([]byte, packetSize))
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return l.core(0).State == "failed" }, eventually, tick)
+	require.Equal(t, "running", l.core(1).State)
+	for _, e := range ends {
+		require.NoError(t, e.Close())
+	}
+}
+
+// Whether cores sleep, and how much of a CPU an idle one takes.
+func TestIdlePolicies(t *testing.T) {
+	for _, policy := range []dataplane.Idle{dataplane.IdleSpin, dataplane.IdleAdaptive, dataplane.IdleInterrupt} {
+		t.Run(string(policy), func(t *testing.T) {
+			l, ends := sleepers(t, policy, pairs)
+			l.start(t)
+			// Of the whole process, since workers that are not pinned may change
+			// their threads: nothing else goes on in it.
+			used := func() time.Duration {
+				var ru unix.Rusage
+				require.NoError(t, unix.Getrusage(unix.RUSAGE_SELF, &ru))
+				return time.Duration(ru.Utime.Nano() + ru.Stime.Nano())
+			}
+			time.Sleep(50 * time.Millisecond)
+			if policy != dataplane.IdleSpin {
+				asleep(t, l)
+			}
+			best := 100.0
+			for range 3 {
+				before, began := used(), time.Now()
+				time.Sleep(300 * time.Millisecond)
+				best = min(best, 100*float64(used()-before)/float64(time.Since(began))/2)
+			}
+			t.Logf("an idle core takes %.2f %% of a CPU", best)
+			s := l.stats()
+			if policy == dataplane.IdleSpin {
+				require.Zero(t, s.Cores[0].Sleeps)
+				require.Greater(t, best, 5.0)
+			} else {
+				require.NotZero(t, s.Cores[0].Sleeps)
+				require.Less(t, best, 1.0)
+			}
+			for _, e := range ends {
+				require.NoError(t, e.Close())
+			}
+		})
+	}
+}
+
+// A core that was disabled polls nothing, sleeps, and goes on where it was.
+func TestEnable(t *testing.T) {
+	l := newLab(t, dataplane.Config{Stage: pairs})
+	_, a := l.port("a", 0)
+	_, b := l.port("b", 0)
+	zero, on := 0, 1
+	require.NoError(t, l.SetPoll(t.Context(), 0, dataplane.PollSettings{Enable: &zero}))
+	a.rx = burstOf(1, 0, 10)
+	require.Zero(t, l.turn(0))
+	require.Zero(t, l.core(0).Poll.Handlers)
+	require.Equal(t, 0, l.core(0).Poll.Enable)
+	require.NoError(t, l.SetPoll(t.Context(), 0, dataplane.PollSettings{Enable: &on}))
+	require.Equal(t, 10, l.turn(0))
+	require.Equal(t, 2, l.core(0).Poll.Handlers)
+	require.Equal(t, count(10), seqs(b.sent, 1))
+}
