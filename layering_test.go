@@ -33,6 +33,7 @@ const (
 	ethtool  = "github.com/safchain/ethtool"
 	testify  = "github.com/stretchr/testify"
 	rapidLib = "pgregory.net/rapid"
+	xzLib    = "github.com/ulikunitz/xz"
 )
 
 // imports says what each package may import beside the standard library: packages
@@ -48,6 +49,7 @@ var imports = map[string][]string{
 	"pmd":                    {"pmd/mbuf"},
 	"pmd/journal":            {},
 	"pmd/afxdp":              {"pmd", "pmd/mbuf", "pmd/journal", "cpu", "queue", "pmd/afxdp/internal/xsk", xsys, ebpf, netlink, netns, ethtool, asavie},
+	"pmd/afxdp/internal/vm":  {xzLib},
 	"pmd/afxdp/internal/xsk": {"pmd/mbuf", "queue", xsys},
 	"pmd/null":               {"pmd", "pmd/mbuf", "cpu", "queue", xsysCPU},
 	"pmd/ring":               {"pmd", "pmd/mbuf", "cpu", "queue", xsysCPU},

@@ -126,6 +126,7 @@ var noExample = []string{
 	"cmd/pmd/internal/show",
 	"cmd/pmd/internal/usage",
 	"cmd/pmd/internal/version",
+	"pmd/afxdp/internal/vm",
 	"pmd/afxdp/internal/xsk",
 }
 

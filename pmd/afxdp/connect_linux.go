@@ -28,6 +28,7 @@ type connection struct {
 	socks    []*xsk.Socket
 	zeroCopy bool
 	settings *settings // nil if nothing had to change
+	refused  string    // why zero-copy is not to be had, if it was wanted
 	promisc  int       // packet socket, -1 if none
 	channels channels
 	unpolled string
@@ -206,6 +207,7 @@ func (d *Device) openSockets(ctx context.Context, conn *connection) error {
 	if tryZeroCopy && d.cfg.Mode == ModeAuto {
 		if bits, known := xdpFeatures(conn.ifindex); known && bits&actZeroCopy == 0 {
 			tryZeroCopy = false // the driver says no: spare the attempt
+			conn.refused = fmt.Sprintf("not offered by driver %s", driverName(d.cfg.Interface))
 		}
 	}
 	if tryZeroCopy {
@@ -213,6 +215,11 @@ func (d *Device) openSockets(ctx context.Context, conn *connection) error {
 		if err == nil || d.cfg.Mode == ModeZeroCopy || errors.Is(err, unix.EBUSY) || errors.Is(err, unix.EPERM) {
 			return err
 		}
+		var step *xsk.Error
+		if errors.As(err, &step) {
+			err = step.Err // without the advice: it has been taken
+		}
+		conn.refused = fmt.Sprintf("refused by driver %s: %v", driverName(d.cfg.Interface), err)
 	}
 	return d.openSocketsMode(ctx, conn, false)
 }

@@ -212,3 +212,16 @@ func (n namespace) sysfs(name string, fn func(dir string) error) error {
 	}
 	return fn(dir)
 }
+
+// driverName returns the kernel's name of an interface's driver, or "?". It is
+// called inside the namespace.
+func driverName(name string) (driver string) {
+	err := withEthtool(func(e *ethtool.Ethtool) (err error) {
+		driver, err = e.DriverName(name)
+		return err
+	})
+	if err != nil {
+		return "?"
+	}
+	return driver
+}

@@ -52,6 +52,9 @@ func (d *Device) describe(c *connection) pmd.Info {
 	set("channels", d.channelsObtained(c))
 	set("posted", d.postedObtained())
 	set("unpolled", c.unpolled)
+	if c.refused != "" {
+		set("zerocopy", c.refused+"; copy mode taken")
+	}
 	set("netns", d.ns.path)
 	set("busy-poll", busyPollObtained(c))
 	info.Up, info.Detail = linkState(c.link, c)

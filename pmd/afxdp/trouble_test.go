@@ -224,6 +224,18 @@ func TestZeroCopyRefusedOnVeth(t *testing.T) {
 	require.ErrorContains(t, err, "p0 queue 0: bind")
 }
 
+// Mode auto tells what it could not have.
+func TestZeroCopyNotToBeHad(t *testing.T) {
+	r := newRig(t, 2, "")
+	p := r.port(0)
+	assert.Equal(t, afxdp.ModeCopy, p.Mode)
+	assert.Contains(t, p.Obtained["zerocopy"], "veth")
+	assert.Contains(t, p.Obtained["zerocopy"], "copy mode taken")
+	r.stop()
+	r = newRig(t, 2, "mode=copy")
+	assert.NotContains(t, r.port(0).Obtained, "zerocopy", "nobody asked for it")
+}
+
 func TestBadPorts(t *testing.T) {
 	ns := onePort(t, 0)
 	d, err := dataplane.New(dataplane.Config{Stage: dataplane.StageFunc(nil)})

@@ -1,0 +1,46 @@
+//go:build linux
+
+package guest_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"example.org/pmd/pmd"
+	"example.org/pmd/pmd/afxdp"
+	"example.org/pmd/pmd/pmdtest"
+)
+
+// The conformance suite in each mode that the driver has.
+func TestConformance(t *testing.T) {
+	p := pair(t, 1)
+	for _, mode := range modes(t, p.port) {
+		t.Run(mode, func(t *testing.T) {
+			pmdtest.TestDevice(t, pmdtest.Harness{
+				Async: true,
+				Open: func(t testing.TB, env pmd.Env) pmdtest.Setup {
+					spec, err := pmd.ParseSpec(p.port + ",mode=" + mode)
+					require.NoError(t, err)
+					dev, err := afxdp.NewDriver().Open(context.Background(), spec, env)
+					require.NoError(t, err)
+					require.Equal(t, mode, dev.Info().Mode, "the mode as read back")
+					running(t, p.port)
+					w := openWire(t, p.far)
+					return pmdtest.Setup{
+						Device: dev,
+						Inject: func(packets [][]byte) int { return w.send(packets...) },
+						Collect: func() (out [][]byte) {
+							for b := w.next(); b != nil; b = w.next() {
+								out = append(out, append([]byte(nil), b...))
+							}
+							return out
+						},
+						Release: w.close,
+					}
+				},
+			})
+		})
+	}
+}

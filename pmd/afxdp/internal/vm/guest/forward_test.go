@@ -1,0 +1,242 @@
+//go:build linux
+
+package guest_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"example.org/pmd/dataplane"
+	"example.org/pmd/dataplane/forward"
+	"example.org/pmd/pmd"
+	"example.org/pmd/pmd/afxdp"
+	"example.org/pmd/pmd/afxdp/internal/vm"
+	"example.org/pmd/pmd/mbuf"
+)
+
+const (
+	// frames is how many go each way in a run.
+	frames = 1000
+	// window is how many of them may be on their way: less than any queue of the
+	// cards and hubs holds, so that what is lost was lost by us.
+	window = 128
+)
+
+// Numbered frames between two ports and back, every byte checked, in each mode that
+// the driver has.
+func TestForward(t *testing.T) {
+	for _, mode := range modes(t, pair(t, 1).port) {
+		for _, fwd := range []string{"io", "macswap"} {
+			t.Run(mode+"/"+fwd, func(t *testing.T) {
+				r := newRig(t, mode, fwd, mbuf.Config{})
+				r.carries()
+			})
+		}
+	}
+}
+
+// The same with packets at another place of the chunk, and chunks of another size.
+func TestForwardHeadroom(t *testing.T) {
+	for _, mode := range modes(t, pair(t, 1).port) {
+		for _, pool := range []mbuf.Config{{Headroom: 128}, {FrameSize: 4096, Headroom: 192}} {
+			t.Run(fmt.Sprintf("%s/frame=%d/headroom=%d", mode, pool.FrameSize, pool.Headroom), func(t *testing.T) {
+				pool.Frames = 8192
+				newRig(t, mode, "io", pool).carries()
+			})
+		}
+	}
+}
+
+// rig is a dataplane that polls the ports of two hubs.
+type rig struct {
+	t       *testing.T
+	mode    string
+	fwd     string
+	a, b    wirePair
+	d       *dataplane.Dataplane
+	stop    func()
+	devices []pmd.Device
+}
+
+func newRig(t *testing.T, mode, fwd string, pool mbuf.Config) *rig {
+	t.Helper()
+	r := &rig{t: t, mode: mode, fwd: fwd, a: pair(t, 1), b: pair(t, 2)}
+	out, err := forward.Connect(2)
+	require.NoError(t, err)
+	stage, err := forward.New(fwd, forward.Config{Out: out})
+	require.NoError(t, err)
+	r.d, err = dataplane.New(dataplane.Config{Stage: stage, Cores: []int{1}, Pool: pool})
+	require.NoError(t, err)
+	drv := afxdp.NewDriver()
+	for _, p := range []wirePair{r.a, r.b} {
+		spec, err := pmd.ParseSpec(p.port + ",mode=" + mode)
+		require.NoError(t, err)
+		dev, err := drv.Open(t.Context(), spec, r.d.Env())
+		require.NoError(t, err)
+		r.devices = append(r.devices, dev)
+		_, err = r.d.AddPort(dev, dataplane.PortConfig{})
+		require.NoError(t, err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- r.d.Run(ctx) }()
+	r.stop = sync.OnceFunc(func() {
+		cancel()
+		require.NoError(t, <-done)
+		require.NoError(t, r.d.Close())
+	})
+	t.Cleanup(r.stop)
+	running(t, r.a.port)
+	running(t, r.b.port)
+	return r
+}
+
+// carries sends frames both ways at once, reports the run, and checks it and the
+// account of owners.
+func (r *rig) carries() {
+	t := r.t
+	t.Helper()
+	before, err := r.d.Stats(t.Context())
+	require.NoError(t, err)
+	run := &vm.Run{Driver: driverOf(r.a.port), Forward: r.fwd, Queues: 1, Workers: r.d.Workers(), Dropped: map[string]uint64{}, Owners: map[string]int{}}
+	wa, wb := openWire(t, r.a.far), openWire(t, r.b.far)
+	defer wa.close()
+	defer wb.close()
+	var wg sync.WaitGroup
+	tallies := [2]tally{}
+	for i, way := range [2][2]*wire{{wa, wb}, {wb, wa}} {
+		wg.Go(func() { tallies[i] = oneWay(way[0], way[1], byte(i), r.fwd == "macswap") })
+	}
+	wg.Wait()
+	for i, w := range []*wire{wa, wb} {
+		run.Sent += tallies[i].sent
+		run.Received += tallies[i].received
+		run.Wrong += tallies[i].wrong
+		if n := w.dropped(t); n > 0 {
+			run.Dropped["far side"] += n
+		}
+	}
+	s := r.balanced()
+	for i, p := range s.Ports {
+		require.Equal(t, r.mode, p.Mode, "the mode of %s as read back", p.Name)
+		run.Mode = p.Mode
+		for reason, n := range p.Drops {
+			run.Dropped[reason] += n - before.Ports[i].Drops[reason]
+		}
+		for _, reason := range []string{"rx_dropped", "rx_ring_full"} {
+			run.Dropped[reason] += p.Missed[reason] - before.Ports[i].Missed[reason]
+		}
+	}
+	maps.DeleteFunc(run.Dropped, func(_ string, n uint64) bool { return n == 0 })
+	require.Len(t, s.Pools, 1, "both ports in one pool")
+	for _, p := range s.Pools {
+		run.Frames += p.Frames
+		run.Accounted += p.Accounted
+		for owner, n := range p.Owners {
+			run.Owners[owner] += n
+		}
+	}
+	fmt.Println(run)
+	report(vm.Line{Run: run})
+	require.NoError(t, run.Err())
+}
+
+// balanced checks that every frame received was sent or dropped or is in hand, and
+// that every frame of the pools has one owner.
+func (r *rig) balanced() *dataplane.Stats {
+	t := r.t
+	t.Helper()
+	s, err := r.d.StatsWithAccounts(t.Context())
+	require.NoError(t, err)
+	var rx, tx, drops, inHand uint64
+	for _, p := range s.Ports {
+		rx, tx, inHand = rx+p.RxPackets, tx+p.TxPackets, inHand+p.InHand
+		for _, n := range p.Drops {
+			drops += n
+		}
+	}
+	require.Equal(t, rx, tx+drops+inHand, "received = sent + dropped + in hand: %+v", s.Ports)
+	for _, p := range s.Pools {
+		require.True(t, p.Balanced(), "%+v", p)
+	}
+	return s
+}
+
+// port returns the state of port i.
+func (r *rig) port(i int) dataplane.PortStats {
+	r.t.Helper()
+	s, err := r.d.Stats(r.t.Context())
+	require.NoError(r.t, err)
+	return s.Ports[i]
+}
+
+// tally is what one direction of a run came to.
+type tally struct{ sent, received, wrong uint64 }
+
+// oneWay sends numbered frames from one wire to the other. One goroutine does both, a
+// window at a time; the frames that come back the other way are another's to read.
+func oneWay(from, to *wire, way byte, swapped bool) (c tally) {
+	seen := make([]bool, frames)
+	last := time.Now()
+	for seq := uint32(0); c.received < frames; {
+		for seq < frames && c.sent-c.received-c.wrong < window {
+			if from.send(numbered(seq, way, false)) == 0 {
+				break
+			}
+			seq++
+			c.sent++
+			last = time.Now()
+		}
+		for b := to.next(); b != nil; b = to.next() {
+			last = time.Now()
+			if n := numberOf(b); n < frames && !seen[n] && bytes.Equal(b, numbered(n, way, swapped)) {
+				seen[n] = true
+				c.received++
+			} else {
+				c.wrong++
+			}
+		}
+		if time.Since(last) > 3*time.Second {
+			return c // nothing comes any more
+		}
+		time.Sleep(100 * time.Microsecond)
+	}
+	return c
+}
+
+// numbered makes frame seq of a direction, 60 to 1514 bytes, all of which follow from
+// its number. With swapped its addresses are exchanged.
+func numbered(seq uint32, way byte, swapped bool) []byte {
+	rng := rand.New(rand.NewPCG(uint64(seq), uint64(way)))
+	b := make([]byte, 60+rng.IntN(1514-60+1))
+	src, _ := net.ParseMAC(vm.NIC{Hub: 1 + int(way), Far: true}.MAC())
+	dst, _ := net.ParseMAC(vm.NIC{Hub: 2 - int(way), Far: true}.MAC())
+	if swapped {
+		src, dst = dst, src
+	}
+	copy(b, dst)
+	copy(b[6:], src)
+	binary.BigEndian.PutUint16(b[12:], etherType)
+	binary.BigEndian.PutUint32(b[14:], seq)
+	for i := 18; i < len(b); i++ {
+		b[i] = byte(rng.Uint32())
+	}
+	return b
+}
+
+func numberOf(b []byte) uint32 {
+	if len(b) < 18 {
+		return frames
+	}
+	return binary.BigEndian.Uint32(b[14:])
+}

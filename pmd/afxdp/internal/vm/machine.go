@@ -1,0 +1,213 @@
+package vm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// NIC is a network card of the guest. Cards of one hub hear each other.
+type NIC struct {
+	// Model is QEMU's name, and Options what follows it: "iommu_platform=on".
+	Model, Options string
+	// Hub is the hub's number, from 1.
+	Hub int
+	// Far is set for the card that plays the peer: the guest tells by the MAC
+	// address, see MAC.
+	Far bool
+}
+
+// MAC returns the address by which the guest knows the card.
+func (n NIC) MAC() string {
+	side := 0
+	if n.Far {
+		side = 1
+	}
+	return fmt.Sprintf("02:70:6d:64:%02x:%02x", n.Hub, side)
+}
+
+// Machine is a guest to boot. Zero is a good value of what says so.
+type Machine struct {
+	// Name is the first part of the names of its logs.
+	Name string
+	// QEMU is the program. Default: qemu-system-x86_64.
+	QEMU string
+	// Kernel and Initramfs are the files to boot.
+	Kernel, Initramfs string
+	// NICs are its cards.
+	NICs []NIC
+	// Args are the arguments of init.
+	Args []string
+	// CPUs and Memory (MiB) of the guest. Default: 2 and 512.
+	CPUs, Memory int
+	// Limit bounds one run. Default: 150 s.
+	Limit time.Duration
+	// Logs is the folder for what the serial ports say.
+	Logs string
+
+	// run runs QEMU until it ends or ctx does. Default: start.
+	run func(ctx context.Context, argv []string) error
+}
+
+// Error is a run that did not come to a good end.
+type Error struct {
+	// Step is how far it got: "QEMU", "boot", "tests", "results".
+	Step string
+	// Log is the file with all that the guest's console said.
+	Log string
+	// Err tells what was wrong.
+	Err error
+}
+
+// Error implements error.
+func (e *Error) Error() string { return fmt.Sprintf("guest: %s: %v; log: %s", e.Step, e.Err, e.Log) }
+
+// Unwrap returns Err.
+func (e *Error) Unwrap() error { return e.Err }
+
+// attempts is how often a guest is started until it comes to a good end.
+const attempts = 2
+
+// Run boots the guest, a second time if the first does not come to a good end, and
+// returns its report. first is why there was a second run, if it was the good one.
+// Each run has logs of its own, which stay. The error wraps an *Error for each run.
+func (m Machine) Run(ctx context.Context) (r *Report, first, err error) {
+	if m.QEMU == "" {
+		m.QEMU = "qemu-system-x86_64"
+	}
+	if m.CPUs == 0 {
+		m.CPUs = 2
+	}
+	if m.Memory == 0 {
+		m.Memory = 512
+	}
+	if m.Limit == 0 {
+		m.Limit = 150 * time.Second
+	}
+	if m.run == nil {
+		m.run = start
+	}
+	var errs []error
+	for i := 1; i <= attempts; i++ {
+		r, err := m.once(ctx, filepath.Join(m.Logs, fmt.Sprintf("%s-%d", m.Name, i)))
+		if err == nil {
+			return r, errors.Join(errs...), nil
+		}
+		errs = append(errs, err)
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return nil, nil, errors.Join(errs...)
+}
+
+// once is one run.
+func (m Machine) once(ctx context.Context, logs string) (*Report, error) {
+	console, results := logs+".log", logs+".jsonl"
+	fail := func(step string, err error) (*Report, error) {
+		return nil, &Error{Step: step, Log: console, Err: err}
+	}
+	if err := os.MkdirAll(m.Logs, 0o755); err != nil {
+		return fail("logs", err)
+	}
+	for _, f := range []string{console, results} {
+		if err := os.WriteFile(f, nil, 0o644); err != nil {
+			return fail("logs", err)
+		}
+	}
+	limited, cancel := context.WithTimeoutCause(ctx, m.Limit, fmt.Errorf("it hangs: ended after %v", m.Limit))
+	defer cancel()
+	runErr := m.run(limited, m.argv(console, results))
+	log, err := os.ReadFile(console)
+	if err != nil {
+		return fail("logs", err)
+	}
+	f, err := os.Open(results)
+	if err != nil {
+		return fail("logs", err)
+	}
+	defer f.Close()
+	r, err := parseReport(f)
+	if text := string(log); !r.Ended {
+		if line := lineWith(text, "Kernel panic"); line != "" {
+			return fail("kernel", errors.New(line))
+		}
+		step := "boot"
+		if r.Release != "" {
+			step = "tests"
+		}
+		switch {
+		case limited.Err() != nil:
+			return fail(step, context.Cause(limited))
+		case runErr != nil:
+			return fail("QEMU", runErr)
+		case err != nil:
+			return fail("results", err)
+		}
+		return fail(step, fmt.Errorf("it ended without a result%s", lastWords(text, 3)))
+	}
+	if err != nil {
+		return fail("results", err)
+	}
+	if r.Status != 0 {
+		return fail("tests", fmt.Errorf("failed: %s", strings.Join(failures(string(log)), ", ")))
+	}
+	return r, nil
+}
+
+// lineWith returns the first line that has this in it.
+func lineWith(text, what string) string {
+	for line := range strings.Lines(text) {
+		if strings.Contains(line, what) {
+			return strings.TrimSpace(line)
+		}
+	}
+	return ""
+}
+
+// argv is QEMU's command line.
+func (m Machine) argv(console, results string) []string {
+	argv := []string{
+		m.QEMU, "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-monitor", "none",
+		// QEMU 7.2 spoils the flags after a CMPXCHG16B, on which a 6.12 kernel was seen
+		// to die early; without the instruction a kernel does as well.
+		"-M", "q35", "-accel", "tcg,thread=multi", "-cpu", "max,-cx16",
+		"-smp", fmt.Sprint(m.CPUs), "-m", fmt.Sprint(m.Memory),
+		"-kernel", m.Kernel, "-initrd", m.Initramfs,
+		// A kernel that is in trouble ends at once, and with it QEMU. Without IPv6
+		// nothing but the tests' own frames is on the wires.
+		"-append", "console=ttyS0 loglevel=5 panic=-1 oops=panic net.ifnames=0 ipv6.disable=1 mitigations=off -- " + strings.Join(m.Args, " "),
+		"-serial", "file:" + console, "-serial", "file:" + results,
+	}
+	for i, n := range m.NICs {
+		device := fmt.Sprintf("%s,netdev=n%d,mac=%s", n.Model, i, n.MAC())
+		if n.Model == "igb" {
+			// A card of several functions wants a port of its own.
+			argv = append(argv, "-device", fmt.Sprintf("pcie-root-port,id=p%d,chassis=%d,slot=%d", i, i+1, i+1))
+			device += fmt.Sprintf(",bus=p%d", i)
+		}
+		if n.Options != "" {
+			device += "," + n.Options
+		}
+		argv = append(argv, "-netdev", fmt.Sprintf("hubport,id=n%d,hubid=%d", i, n.Hub), "-device", device)
+	}
+	return argv
+}
+
+// start runs QEMU as a child that is ended with ctx, by its own process id.
+func start(ctx context.Context, argv []string) error {
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	cmd.WaitDelay = 5 * time.Second
+	dieWithParent(cmd)
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("%s: %w%s", filepath.Base(argv[0]), err, lastWords(stderr.String(), 3))
+	}
+	return nil
+}
