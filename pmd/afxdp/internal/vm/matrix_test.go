@@ -149,12 +149,16 @@ func TestMatrix(t *testing.T) {
 			}) && complete
 		}
 	}
-	if t.Failed() || !complete || *guestRun != "" {
+	if t.Failed() || !complete {
 		return
 	}
-	t.Logf("\n%s", Table(rows))
-	require.True(t, slices.ContainsFunc(runs, func(r Run) bool { return r.Mode == "zerocopy" }), "no driver on any kernel forwarded in zero-copy mode")
-	documented(t, s, rows, noted)
+	if *guestRun == "" {
+		require.True(t, slices.ContainsFunc(runs, func(r Run) bool { return r.Mode == "zerocopy" }), "no driver on any kernel forwarded in zero-copy mode")
+	}
+	if len(rows) > 0 {
+		t.Logf("\n%s", Table(rows))
+		documented(t, s, rows, noted)
+	}
 }
 
 func parenthesis(note string) string {
