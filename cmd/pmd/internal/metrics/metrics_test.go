@@ -121,6 +121,9 @@ func TestEveryNumberHasAMetric(t *testing.T) {
 		"dataplane.CoreStats.Busy", "engine.Core.BusyNow", "engine.Core.TurnsPS", "engine.Port.DropPPS", // of counters
 		"engine.Rates.RxPPS", "engine.Rates.TxPPS", "engine.Rates.RxBPS", "engine.Rates.TxBPS",
 		"mbuf.Account.ByOwner", // pmd_pool_owner_frames
+		// Tunables, and moments of one turn: pmd core show.
+		"dataplane.PollConfig.Enable", "dataplane.PollConfig.PollHz", "dataplane.PollConfig.EachBurst", "dataplane.PollConfig.BurstMax",
+		"dataplane.PollConfig.UserFrac", "dataplane.PollConfig.RegFrac", "dataplane.PollState.Phase", "dataplane.PollState.ResidualBurst",
 	}
 	s := sample()
 	want := map[string][]string{}

@@ -27,6 +27,11 @@ func metricOf[T any](kind prometheus.ValueType, name, help string, labels []stri
 	return metric[T]{prometheus.NewDesc(name, help, labels, nil), kind, value}
 }
 
+// partOf describes one of several metrics of a name, which a label tells apart.
+func partOf[T any](kind prometheus.ValueType, name, help string, labels []string, part string, value func(*T) float64) metric[T] {
+	return metric[T]{prometheus.NewDesc(name, help, labels, prometheus.Labels{"part": part}), kind, value}
+}
+
 // nanoseconds as seconds.
 const nano = 1e-9
 
@@ -96,6 +101,22 @@ func newTable() *table {
 			metricOf(counter, "pmd_core_thread_moves_total", "How often the worker had to change its thread.", core, func(c *engine.Core) float64 { return float64(c.Moves) }),
 			metricOf(counter, "pmd_core_copied_packets_total", "Packets copied from one pool to another.", core, func(c *engine.Core) float64 { return float64(c.Copies) }),
 			metricOf(gauge, "pmd_core_held_packets", "Packets that the forwarding mode holds back on the core.", core, func(c *engine.Core) float64 { return float64(c.Held) }),
+			metricOf(counter, "pmd_core_sleeps_total", "How often the core slept for want of packets.", core, func(c *engine.Core) float64 { return float64(c.Sleeps) }),
+			metricOf(counter, "pmd_core_sleep_seconds_total", "Time the core slept for want of packets.", core, func(c *engine.Core) float64 { return float64(c.SleepNs) * nano }),
+			metricOf(counter, "pmd_core_sampled_turns_total", "Rounds of the poll loop that were measured in full.", core, func(c *engine.Core) float64 { return float64(c.Cycles.Turns) }),
+			metricOf(counter, "pmd_core_sampled_packets_total", "Packets that the measured rounds moved.", core, func(c *engine.Core) float64 { return float64(c.Cycles.Packets) }),
+			partOf(counter, "pmd_core_sampled_cycles_total", "Cycles of the measured rounds, by what they were spent on.", core, "receive", func(c *engine.Core) float64 { return float64(c.Cycles.Receive) }),
+			partOf(counter, "pmd_core_sampled_cycles_total", "Cycles of the measured rounds, by what they were spent on.", core, "stage", func(c *engine.Core) float64 { return float64(c.Cycles.Stage) }),
+			partOf(counter, "pmd_core_sampled_cycles_total", "Cycles of the measured rounds, by what they were spent on.", core, "transmit", func(c *engine.Core) float64 { return float64(c.Cycles.Transmit) }),
+			partOf(counter, "pmd_core_sampled_cycles_total", "Cycles of the measured rounds, by what they were spent on.", core, "idle", func(c *engine.Core) float64 { return float64(c.Cycles.Idle) }),
+			partOf(counter, "pmd_core_sampled_cycles_total", "Cycles of the measured rounds, by what they were spent on.", core, "control", func(c *engine.Core) float64 { return float64(c.Cycles.Control) }),
+			metricOf(gauge, "pmd_core_poll_handlers", "Queues that the core polls.", core, func(c *engine.Core) float64 { return float64(c.Poll.Handlers) }),
+			metricOf(gauge, "pmd_core_poll_burst_packets", "Packets that a queue may take in a round now.", core, func(c *engine.Core) float64 { return float64(c.Poll.Burst) }),
+			metricOf(gauge, "pmd_core_poll_pending", "Ticks that no round has served yet.", core, func(c *engine.Core) float64 { return float64(c.Poll.PendingPolls) }),
+			metricOf(counter, "pmd_core_poll_short_ticks_total", "Ticks noticed less than half a tick after the one before.", core, func(c *engine.Core) float64 { return float64(c.Poll.ShortTicks) }),
+			metricOf(counter, "pmd_core_poll_lost_total", "Ticks that came while one was pending.", core, func(c *engine.Core) float64 { return float64(c.Poll.LostPolls) }),
+			metricOf(counter, "pmd_core_poll_stalled_total", "Times that more than 100 ticks were pending.", core, func(c *engine.Core) float64 { return float64(c.Poll.Stalled) }),
+			metricOf(counter, "pmd_core_poll_suspect_total", "Ticks that came while a poll was due and had not begun.", core, func(c *engine.Core) float64 { return float64(c.Poll.Suspect) }),
 		},
 		pools: []metric[dataplane.PoolStats]{
 			metricOf(gauge, "pmd_pool_frames", "The size of a pool, in frames.", pool, func(p *dataplane.PoolStats) float64 { return float64(p.Frames) }),
