@@ -140,6 +140,7 @@ type port struct {
 	scratch []mbuf.Frame
 	pool    *mbuf.Pool
 	gone    bool // closed because its worker failed, or removed
+	removed bool // by RemovePort
 }
 
 // Dataplane owns workers, ports and pools. Make one with New.
@@ -346,6 +347,26 @@ func (d *Dataplane) roomFor(p *port) error {
 // fullError says that a worker can poll no further queue.
 func (d *Dataplane) fullError(worker int) error {
 	return fmt.Errorf("the core on CPU %s polls %d queues already, and that is the limit: choose another one", cpuName(d.workers[worker].cpu), MaxHandlers)
+}
+
+// RemovePort takes a port from the workers, between two bursts of each, and closes
+// its device. Frames that are on their way to it are dropped and counted, and so is
+// what stages send there from now on; the number is not given again, and the totals
+// stay in the statistics. An error about the device comes with the port removed.
+func (d *Dataplane) RemovePort(id PortID) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return ErrClosed
+	}
+	if int(id) >= len(d.ports) || d.ports[id].removed {
+		return fmt.Errorf("dataplane: there is no port %d to remove", id)
+	}
+	p := d.ports[id]
+	p.removed = true
+	err := d.closePort(p)
+	p.info.Detail = "removed"
+	return err
 }
 
 // connect makes p known to the workers. First every worker learns of the port,

@@ -32,6 +32,8 @@ type PortStats struct {
 	// Mode is what the driver obtained, empty if it has no modes.
 	Mode string `json:"mode"`
 	Up   bool   `json:"up"`
+	// Removed says that the port is no more, and its totals stand still.
+	Removed bool `json:"removed,omitempty"`
 	// Detail tells why the port is down.
 	Detail string `json:"detail,omitempty"`
 	MAC    string `json:"mac"`
@@ -291,7 +293,7 @@ func (d *Dataplane) portStats(ctx context.Context, p *port, pic *picture) PortSt
 		info = p.dev.Info()
 	}
 	s := PortStats{
-		ID: p.id, Name: info.Name, Driver: info.Driver, Mode: info.Mode, Up: info.Up, Detail: info.Detail,
+		ID: p.id, Name: info.Name, Driver: info.Driver, Mode: info.Mode, Up: info.Up, Removed: p.removed, Detail: info.Detail,
 		MAC: info.MAC.String(), MTU: info.MTU, Obtained: info.Obtained,
 		Drops: map[string]uint64{}, Queues: []QueueStats{}, InHand: pic.send[p.id],
 	}

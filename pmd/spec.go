@@ -47,6 +47,21 @@ func specError(format string, args ...any) error {
 	return fmt.Errorf("%w: "+format, append([]any{ErrSpec}, args...)...)
 }
 
+// OptionError is an ErrSpec about one option, for those who want to point at it.
+type OptionError struct {
+	// Key is the option, as written.
+	Key string
+	// Text says what is wrong with it, without naming the spec.
+	Text string
+	spec Spec
+}
+
+// Error names the spec.
+func (e *OptionError) Error() string { return fmt.Sprintf("%v: %s: %s", ErrSpec, e.spec, e.Text) }
+
+// Unwrap returns ErrSpec.
+func (e *OptionError) Unwrap() error { return ErrSpec }
+
 // Options of every port, whatever its driver: they are for the program.
 const (
 	optionName    = "name"
@@ -185,7 +200,7 @@ func (s Spec) Read() *Reader { return &Reader{spec: s, known: []string{optionNam
 // fail remembers the first mistake.
 func (r *Reader) fail(key, value, want string) {
 	if r.err == nil {
-		r.err = specError("%s: %s=%s: use %s", r.spec, key, value, want)
+		r.err = &OptionError{key, fmt.Sprintf("%s=%s: use %s", key, value, want), r.spec}
 	}
 }
 
@@ -265,7 +280,8 @@ func (r *Reader) Done() error {
 	for _, key := range slices.Sorted(maps.Keys(r.spec.Options)) {
 		if !slices.Contains(r.known, key) {
 			sort.Strings(r.known)
-			return specError("%s: driver %s has no option %q; it has %s", r.spec, r.spec.Driver, key, strings.Join(r.known, ", "))
+			text := fmt.Sprintf("driver %s has no option %q; it has %s", r.spec.Driver, key, strings.Join(r.known, ", "))
+			return &OptionError{key, text, r.spec}
 		}
 	}
 	return nil
@@ -296,6 +312,14 @@ type Estimate struct {
 	// Frames is how many frames all its rings together hold, 0 if that does
 	// not matter.
 	Frames int
+}
+
+// Checker is implemented by drivers that can tell what is wrong with the options of
+// a spec without touching the machine.
+type Checker interface {
+	// Check returns an ErrSpec, an OptionError if it can, or nil. What it lets
+	// pass, Open may still refuse.
+	Check(spec Spec) error
 }
 
 // Registry is the set of drivers that a program offers.
@@ -341,4 +365,17 @@ func (r *Registry) Probe(ctx context.Context, spec Spec) Estimate {
 		}
 	}
 	return Estimate{Queues: 1, NUMANode: -1}
+}
+
+// Check tells what is wrong with a spec, as far as its driver can without touching
+// the machine.
+func (r *Registry) Check(spec Spec) error {
+	d, ok := r.drivers[spec.Driver]
+	if !ok {
+		return specError("%s: no driver %q; there are %s", spec, spec.Driver, strings.Join(r.Kinds(), ", "))
+	}
+	if c, ok := d.(Checker); ok {
+		return c.Check(spec)
+	}
+	return nil
 }

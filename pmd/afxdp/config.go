@@ -167,3 +167,11 @@ func (c Config) withDefaults() (Config, error) {
 
 // ringFrames is how many frames one queue's rings hold.
 func (c Config) ringFrames() int { return c.FillRing + c.TxRing }
+
+var _ pmd.Checker = (*Driver)(nil)
+
+// Check tells what is wrong with a spec.
+func (*Driver) Check(spec pmd.Spec) error {
+	_, err := configFromSpec(spec)
+	return err
+}

@@ -16,10 +16,19 @@ import (
 // state; the zero value is ready.
 type Driver struct{}
 
-var _ pmd.Driver = Driver{}
+var (
+	_ pmd.Driver  = Driver{}
+	_ pmd.Checker = Driver{}
+)
 
 // Kind returns "null".
 func (Driver) Kind() string { return "null" }
+
+// Check tells what is wrong with a spec.
+func (Driver) Check(spec pmd.Spec) error {
+	_, err := fromSpec(spec)
+	return err
+}
 
 // Open opens the port that spec describes. Errors about the spec wrap
 // pmd.ErrSpec.

@@ -17,26 +17,44 @@ type Driver struct {
 	pairs map[string]*link
 }
 
-var _ pmd.Driver = (*Driver)(nil)
+var (
+	_ pmd.Driver  = (*Driver)(nil)
+	_ pmd.Checker = (*Driver)(nil)
+)
 
 // Kind returns "ring".
 func (*Driver) Kind() string { return "ring" }
 
+// read reads the options of a spec.
+func read(spec pmd.Spec) (pair string, loop bool, size int, err error) {
+	if spec.Interface != "" {
+		return "", false, 0, fmt.Errorf("%w: %s: a ring port has no interface: write ring:pair=NAME", pmd.ErrSpec, spec)
+	}
+	r := spec.Read()
+	pair = r.String("pair", "")
+	loop = r.Bool("loop", false)
+	size = r.PowerOfTwo("size", 0, MinSize, MaxSize)
+	if err := r.Done(); err != nil {
+		return "", false, 0, err
+	}
+	if loop == (pair != "") {
+		return "", false, 0, fmt.Errorf("%w: %s: give either pair=NAME or loop=on", pmd.ErrSpec, spec)
+	}
+	return pair, loop, size, nil
+}
+
+// Check tells what is wrong with a spec.
+func (*Driver) Check(spec pmd.Spec) error {
+	_, _, _, err := read(spec)
+	return err
+}
+
 // Open opens an end of the pair that spec names, or a looped port. Errors about
 // the spec wrap pmd.ErrSpec.
 func (dr *Driver) Open(_ context.Context, spec pmd.Spec, env pmd.Env) (pmd.Device, error) {
-	if spec.Interface != "" {
-		return nil, fmt.Errorf("%w: %s: a ring port has no interface: write ring:pair=NAME", pmd.ErrSpec, spec)
-	}
-	r := spec.Read()
-	pair := r.String("pair", "")
-	loop := r.Bool("loop", false)
-	size := r.PowerOfTwo("size", 0, MinSize, MaxSize)
-	if err := r.Done(); err != nil {
+	pair, loop, size, err := read(spec)
+	if err != nil {
 		return nil, err
-	}
-	if loop == (pair != "") {
-		return nil, fmt.Errorf("%w: %s: give either pair=NAME or loop=on", pmd.ErrSpec, spec)
 	}
 	if loop {
 		d, err := NewLoop(Config{Name: spec.Name, Size: size}, env)

@@ -33,6 +33,7 @@ type Root struct {
 	If         IfCmd         `cmd:"" help:"Look at ports, or change a setting."`
 	Core       CoreCmd       `cmd:"" help:"Look at how cores poll, or change it."`
 	Forward    ForwardCmd    `cmd:"" help:"Look at the forwarding mode, or change it."`
+	Config     ConfigCmd     `cmd:"" help:"Look at the configuration, check a file, or apply one."`
 	Stop       StopCmd       `cmd:"" help:"End a running pmd cleanly."`
 	Version    VersionCmd    `cmd:"" help:"Tell which build this is."`
 	Completion CompletionCmd `cmd:"" help:"Write a completion script for a shell."`
@@ -42,7 +43,7 @@ const description = "A poll-mode dataplane: forwards frames between network inte
 
 // SocketFlag is embedded by every command that talks to a running process.
 type SocketFlag struct {
-	Socket string `type:"path" placeholder:"PATH" env:"PMD_SOCKET" complete:"file" help:"Control socket (default ${socket})."`
+	Socket string `apply:"process" type:"path" placeholder:"PATH" env:"PMD_SOCKET" complete:"file" help:"Control socket (default ${socket})."`
 }
 
 // path returns the socket to use.

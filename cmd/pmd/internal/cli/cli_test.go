@@ -134,7 +134,7 @@ func TestHelp(t *testing.T) {
 		assert.Empty(t, stderr)
 	}
 	_, stdout, _ := call()
-	for _, c := range []string{"run", "demo", "stats", "if show", "if set", "core show", "core set", "forward show", "forward set", "stop", "version", "completion"} {
+	for _, c := range []string{"run", "demo", "stats", "if show", "if set", "core show", "core set", "forward show", "forward set", "config show", "config check", "config diff", "config apply", "stop", "version", "completion"} {
 		assert.Contains(t, stdout, "\n  "+c+" ")
 	}
 }

@@ -19,8 +19,8 @@ const logJSON = "json"
 
 // LogFlags are embedded by commands that keep a log.
 type LogFlags struct {
-	LogFormat string `default:"text" enum:"text,json" placeholder:"FORMAT" help:"Form of the log on standard error: ${enum} (default ${default}). As json it also takes what a person is told at the start."`
-	LogLevel  string `default:"info" enum:"debug,info,warn,error" placeholder:"LEVEL" help:"Leave out of the log what is less than this: ${enum} (default ${default})."`
+	LogFormat string `apply:"process" default:"text" enum:"text,json" placeholder:"FORMAT" help:"Form of the log on standard error: ${enum} (default ${default}). As json it also takes what a person is told at the start."`
+	LogLevel  string `apply:"process" default:"info" enum:"debug,info,warn,error" placeholder:"LEVEL" help:"Leave out of the log what is less than this: ${enum} (default ${default})."`
 }
 
 // logger returns the log.

@@ -10,6 +10,8 @@ import (
 	"os"
 	"time"
 
+	"github.com/alecthomas/kong"
+
 	"example.org/pmd/cmd/pmd/internal/app"
 	"example.org/pmd/cmd/pmd/internal/ctl"
 	"example.org/pmd/cmd/pmd/internal/drivers"
@@ -25,18 +27,19 @@ import (
 
 // RunCmd is pmd run.
 type RunCmd struct {
-	Port           []string      `short:"p" sep:"none" placeholder:"SPEC" complete:"port" help:"A port: IFNAME[,KEY=VALUE…] for AF_XDP, or DRIVER:KEY=VALUE,…. Give it once for each port."`
-	Forward        string        `short:"f" default:"io" enum:"${modes}" placeholder:"MODE" help:"Forwarding mode: ${enum} (default ${default})."`
+	Config         string        `type:"path" placeholder:"FILE" complete:"file" help:"Configuration file: a key for each of these flags, and a table [[port]] for each port. Flags go before the file."`
+	Port           []string      `short:"p" sep:"none" apply:"live" placeholder:"SPEC" complete:"port" help:"A port: IFNAME[,KEY=VALUE…] for AF_XDP, or DRIVER:KEY=VALUE,…. Give it once for each port."`
+	Forward        string        `short:"f" apply:"live" default:"io" enum:"${modes}" placeholder:"MODE" help:"Forwarding mode: ${enum} (default ${default})."`
 	Cores          string        `short:"c" placeholder:"LIST" help:"CPUs to poll on, as in 2-5,8 (default: isolated CPUs, else all but the lowest; no more than the ports need)."`
-	Xconnect       []string      `placeholder:"A:B" help:"Connect two ports, by name or number (default: 0:1, 2:3, …)."`
-	EthPeer        []string      `sep:"none" placeholder:"PORT,MAC" help:"Address that mode mac sends to on this port (default 02:00:00:00:00:NN)."`
+	Xconnect       []string      `apply:"live" placeholder:"A:B" help:"Connect two ports, by name or number (default: 0:1, 2:3, …)."`
+	EthPeer        []string      `apply:"live" sep:"none" placeholder:"PORT,MAC" help:"Address that mode mac sends to on this port (default 02:00:00:00:00:NN)."`
 	Burst          int           `default:"64" placeholder:"N" help:"Frames a queue visit takes, 1 to 256 (default ${default})."`
 	Idle           string        `default:"adaptive" enum:"${idles}" placeholder:"POLICY" help:"What cores do while no frame comes: ${enum} (default ${default})."`
 	Frames         *int          `placeholder:"N" help:"Frames of each pool, rounded up to a power of two (default: 16384, or what the ports' rings hold)."`
-	TakeManagement bool          `help:"Allow AF_XDP ports that hold the default route or this SSH session."`
-	Duration       time.Duration `short:"d" placeholder:"D" help:"Stop after this time, as in 30s (default: never)."`
-	JSON           bool          `name:"json" help:"At the end write the statistics as one JSON object, and nothing else, to standard output."`
-	Metrics        string        `placeholder:"[HOST:]PORT" help:"Serve GET /metrics for Prometheus there too; a port alone is one of 127.0.0.1 (default: on the control socket only)."`
+	TakeManagement bool          `apply:"live" help:"Allow AF_XDP ports that hold the default route or this SSH session."`
+	Duration       time.Duration `apply:"process" short:"d" placeholder:"D" help:"Stop after this time, as in 30s (default: never)."`
+	JSON           bool          `apply:"process" name:"json" help:"At the end write the statistics as one JSON object, and nothing else, to standard output."`
+	Metrics        string        `apply:"process" placeholder:"[HOST:]PORT" help:"Serve GET /metrics for Prometheus there too; a port alone is one of 127.0.0.1 (default: on the control socket only)."`
 	LogFlags
 	SocketFlag
 }
@@ -88,7 +91,10 @@ func (c *RunCmd) config() (engine.Config, error) {
 }
 
 // Run runs a dataplane until it is told to stop.
-func (c *RunCmd) Run(a *app.App) error {
+func (c *RunCmd) Run(a *app.App, k *kong.Context) error {
+	if err := c.load(k); err != nil {
+		return fmt.Errorf("run: %w", err)
+	}
 	cfg, err := c.config()
 	if err != nil {
 		return err
@@ -121,6 +127,12 @@ func (c *RunCmd) Run(a *app.App) error {
 		return errors.Join(fmt.Errorf("run: %w", err), listener.Close())
 	}
 	server := ctl.NewServer(eng, log)
+	conf, err := newRunning(c, eng, log)
+	if err != nil {
+		eng.Stop()
+		return errors.Join(fmt.Errorf("run: %w", err), eng.Wait(), listener.Close())
+	}
+	server.Configure(conf)
 	go func() {
 		if err := server.Serve(listener); err != nil {
 			log.Error("the control socket is lost, forwarding goes on", "error", err)

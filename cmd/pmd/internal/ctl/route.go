@@ -53,6 +53,8 @@ type Route struct {
 	Answer string `json:"answer"`
 
 	serve func(s *Server, r *request) (status int, answer any, err error)
+	// limit is the longest body, in bytes; 0 stands for MaxBody.
+	limit int64
 	// raw answers by itself, in another form than JSON, where serve is nil.
 	raw func(s *Server) http.Handler
 }
@@ -184,6 +186,17 @@ func Routes() []Route {
 			Method: http.MethodPut, Path: "/v1/forward", What: "change the forwarding mode",
 			Body: `{"mode":"MODE"}`, Answer: "as GET /v1/forward, after the change",
 			serve: (*Server).setForward,
+		},
+		{
+			Method: http.MethodGet, Path: "/v1/config", What: "show the configuration as a file",
+			Answer: `{"config":"TEXT"}`,
+			serve:  (*Server).showConfig,
+		},
+		{
+			Method: http.MethodPost, Path: "/v1/config", What: "change the configuration to that of a file, all or nothing",
+			Body: `{"config":"TEXT","dry_run":false}`, Answer: `{"applied":true,"changes":[{"key","text","restart"}]}`,
+			limit: maxConfigBody,
+			serve: (*Server).applyConfig,
 		},
 		{
 			Method: http.MethodGet, Path: metrics.Path, What: "the statistics for Prometheus",

@@ -35,6 +35,7 @@ type Server struct {
 	target  Target
 	log     *slog.Logger
 	metrics http.Handler
+	config  Configuration // nil if there is none
 	http    http.Server
 }
 
@@ -128,11 +129,15 @@ func (s *Server) dispatch(w http.ResponseWriter, r *http.Request, methods map[st
 		fail(w, http.StatusMethodNotAllowed, fmt.Sprintf("%.20s is not possible for %.100s: use %s", r.Method, r.URL.Path, allow))
 		return
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBody))
+	limit := int64(MaxBody)
+	if route.limit > 0 {
+		limit = route.limit
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	if err != nil {
 		var tooLong *http.MaxBytesError
 		if errors.As(err, &tooLong) {
-			fail(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is longer than %d bytes", MaxBody))
+			fail(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is longer than %d bytes", limit))
 			return
 		}
 		fail(w, http.StatusBadRequest, fmt.Sprintf("reading the body: %v", err))
@@ -164,6 +169,10 @@ func statusOf(err error) int {
 		return http.StatusBadRequest
 	case errors.Is(err, engine.ErrNoPort), errors.Is(err, engine.ErrNoCore):
 		return http.StatusNotFound
+	case errors.Is(err, engine.ErrChanging):
+		return http.StatusConflict
+	case errors.Is(err, ErrRestart):
+		return http.StatusUnprocessableEntity
 	case errors.Is(err, dataplane.ErrClosed), errors.Is(err, dataplane.ErrBusy),
 		errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return http.StatusServiceUnavailable

@@ -1,6 +1,7 @@
 package ctl
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -205,7 +206,9 @@ func TestEveryRouteAnswers(t *testing.T) {
 	for _, r := range Routes() {
 		f := &fakeTarget{mode: "io"}
 		body := strings.ReplaceAll(r.Body, "MODE", "io")
-		w := ask(NewServer(f, discard), r.Method, strings.NewReplacer("{name}", "a", "{cpu}", "2").Replace(r.Path), body)
+		s := NewServer(f, discard)
+		s.Configure(&fakeConfig{})
+		w := ask(s, r.Method, strings.NewReplacer("{name}", "a", "{cpu}", "2").Replace(r.Path), body)
 		assert.Less(t, w.Code, 300, "%s %s: %s", r.Method, r.Path, w.Body)
 		assert.NotEmpty(t, r.What)
 		assert.NotEmpty(t, r.Answer)
@@ -443,18 +446,94 @@ func TestEngineBehindTheSocket(t *testing.T) {
 	assert.Equal(t, 503, answer.Status, "the socket outlives the ports")
 }
 
+// fakeConfig is a configuration that is what was applied last.
+type fakeConfig struct {
+	text string
+	err  error
+}
+
+func (f *fakeConfig) ShowConfig() (string, error) { return f.text, f.err }
+
+func (f *fakeConfig) ApplyConfig(_ context.Context, text string, dryRun bool) ([]Change, error) {
+	if f.err != nil || dryRun {
+		return []Change{{Key: "burst", Text: "burst: 1 → 2", Restart: true}}, f.err
+	}
+	f.text = text
+	return nil, nil
+}
+
+func TestConfiguration(t *testing.T) {
+	f := &fakeConfig{text: "burst = 1\n"}
+	s := NewServer(&fakeTarget{}, discard)
+	assert.Equal(t, 500, ask(s, "GET", "/v1/config", "").Code, "there is none")
+	s.Configure(f)
+	w := ask(s, "GET", "/v1/config", "")
+	assert.Equal(t, `{"config":"burst = 1\n"}`, strings.TrimSpace(w.Body.String()))
+	w = ask(s, "POST", "/v1/config", `{"config":"burst = 2","dry_run":true}`)
+	assert.Equal(t, `{"applied":false,"changes":[{"key":"burst","text":"burst: 1 → 2","restart":true}]}`, strings.TrimSpace(w.Body.String()))
+	assert.Equal(t, "burst = 1\n", f.text)
+	w = ask(s, "POST", "/v1/config", `{"config":"burst = 2"}`)
+	assert.Equal(t, `{"applied":true,"changes":[]}`, strings.TrimSpace(w.Body.String()))
+	assert.Equal(t, "burst = 2", f.text)
+	long := strings.Repeat("#", MaxBody)
+	assert.Equal(t, 200, ask(s, "POST", "/v1/config", `{"config":"`+long+`"}`).Code, "a file may be longer than other bodies")
+	assert.Equal(t, 413, ask(s, "POST", "/v1/config", `{"config":"`+strings.Repeat("#", maxConfigBody)+`"}`).Code)
+	assert.Equal(t, 400, ask(s, "POST", "/v1/config", `{"config":""}`).Code)
+	for err, status := range map[error]int{
+		fmt.Errorf("no: %w", engine.ErrChanging): 409, fmt.Errorf("no: %w: burst", ErrRestart): 422, usage.Errorf("bad"): 400, errors.New("x"): 500,
+	} {
+		f.err = err
+		w := ask(s, "POST", "/v1/config", `{"config":"burst = 3"}`)
+		assert.Equal(t, status, w.Code)
+		assert.Contains(t, w.Body.String(), err.Error())
+	}
+}
+
+// TestHugeBodyIsRefused: a client that sends 100 MB is told so and cut off, having
+// cost next to nothing, and others are served meanwhile.
+func TestHugeBodyIsRefused(t *testing.T) {
+	f := &fakeTarget{mode: "io"}
+	path := served(t, f)
+	conn, err := net.Dial("unix", path)
+	require.NoError(t, err)
+	defer conn.Close()
+	const size = 100 << 20
+	_, err = fmt.Fprintf(conn, "PUT /v1/forward HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", size)
+	require.NoError(t, err)
+	sent := make(chan int, 1)
+	go func() {
+		n, chunk := 0, make([]byte, 64<<10)
+		for n < size {
+			m, err := conn.Write(chunk)
+			if n += m; err != nil {
+				break
+			}
+		}
+		sent <- n
+	}()
+	_, err = NewClient(path).Stats(context.Background())
+	require.NoError(t, err)
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	assert.Equal(t, http.StatusRequestEntityTooLarge, resp.StatusCode)
+	assert.Less(t, <-sent, 4<<20, "it was cut off early")
+	assert.Equal(t, "io", f.mode)
+}
+
 // FuzzControlBody: whatever the body, the answer is JSON, a wrong body is the
 // client's fault, and the mode is one that exists.
 func FuzzControlBody(f *testing.F) {
 	for _, s := range []string{
 		`{"mode":"io"}`, `{"mode":"mac"}`, `{"mode":"x"}`, ``, `null`, `[]`, `{`, `{"mode":"io"}x`, `{"mode":{"mode":1}}`,
-		`{"MODE":"io"}`, "\x00", `{"mode":"io","mode":"mac"}`, strings.Repeat("[", 20000),
+		`{"config":"burst = 1","dry_run":true}`, `{"config":7}`, `{"config":"","dry_run":"x"}`, `{"MODE":"io"}`, "\x00", `{"mode":"io","mode":"mac"}`, strings.Repeat("[", 20000),
 	} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		target := &fakeTarget{mode: "io"}
 		s := NewServer(target, discard)
+		s.Configure(&fakeConfig{})
 		for _, r := range Routes() {
 			w := httptest.NewRecorder()
 			s.ServeHTTP(w, httptest.NewRequest(r.Method, strings.NewReplacer("{name}", "a", "{cpu}", "2").Replace(r.Path), bytes.NewReader(body)))

@@ -94,6 +94,11 @@ func (c Config) withDefaults() (Config, error) {
 			return c, err
 		}
 	}
+	for _, p := range c.Ports {
+		if err := c.Registry.Check(p); err != nil {
+			return c, usage.Wrap(err)
+		}
+	}
 	if err := c.Pool.Validate(); err != nil {
 		return c, usage.Errorf("frame pool: %w", err)
 	}

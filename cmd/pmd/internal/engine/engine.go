@@ -12,7 +12,6 @@ import (
 
 	"example.org/pmd/cpu"
 	"example.org/pmd/dataplane"
-	"example.org/pmd/dataplane/forward"
 	"example.org/pmd/pmd"
 	"example.org/pmd/pmd/mbuf"
 )
@@ -21,23 +20,33 @@ import (
 type Engine struct {
 	dp      *dataplane.Dataplane
 	cores   cores
-	specs   []pmd.Spec
-	nodes   []int // NUMA node by port
-	table   []dataplane.PortID
-	macs    []net.HardwareAddr
-	peers   []net.HardwareAddr
+	open    func(ctx context.Context, spec pmd.Spec) (pmd.Device, error)
 	stats   *collector
 	stop    context.CancelFunc
 	stopped <-chan struct{} // the context of the run is done
 	running chan struct{}   // closed when no worker runs any more
 
-	modeMu sync.Mutex
-	mode   string
+	// changeMu makes changes one at a time. It is held while a change is made;
+	// mu, for moments, guards what there is.
+	changeMu sync.Mutex
+	mu       sync.Mutex
+	ports    []openPort // in the order of the configuration
+	wiring   wiring
 
 	// done is closed when final and err are set and everything is closed.
 	done  chan struct{}
 	final *Stats
 	err   error
+}
+
+// openPort is a port that the dataplane has.
+type openPort struct {
+	port
+	spec pmd.Spec
+	id   dataplane.PortID
+	mac  net.HardwareAddr
+	// lost says that a change had closed it and could not open it again.
+	lost bool
 }
 
 // startTime bounds how long workers may take to begin polling.
@@ -51,14 +60,11 @@ func Start(ctx context.Context, cfg Config) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{specs: cfg.Ports, mode: cfg.Mode, running: make(chan struct{}), done: make(chan struct{})}
-	if e.table, err = connect(cfg.Ports, cfg.Links); err != nil {
+	e := &Engine{running: make(chan struct{}), done: make(chan struct{})}
+	if e.wiring, err = wire(cfg); err != nil {
 		return nil, err
 	}
-	if e.peers, err = parsePeers(cfg.Ports, cfg.Peers); err != nil {
-		return nil, err
-	}
-	gs := groups(e.table)
+	gs := groups(e.wiring.table)
 	ports, err := survey(ctx, cfg)
 	if err != nil {
 		return nil, err
@@ -114,14 +120,12 @@ func (e *Engine) build(ctx context.Context, cfg Config, gs []group, ports []port
 	if err != nil {
 		return undo, err
 	}
-	if err = e.open(ctx, cfg, gs, ports); err != nil {
+	env := e.dp.Env()
+	e.open = func(ctx context.Context, spec pmd.Spec) (pmd.Device, error) { return cfg.Registry.Open(ctx, spec, env) }
+	if e.ports, err = e.openPorts(ctx, cfg, gs, ports); err != nil {
 		return undo, errors.Join(err, e.dp.Close())
 	}
-	stage, err := forward.New(cfg.Mode, e.forwardConfig())
-	if err == nil {
-		err = e.dp.SetStage(ctx, stage)
-	}
-	if err != nil {
+	if err = e.setStage(ctx, e.ports, e.wiring); err != nil {
 		return undo, errors.Join(err, e.dp.Close())
 	}
 	e.stats = newCollector(e.dp)
@@ -150,10 +154,9 @@ func arrangeThreads(cfg Config, c cores) (undo func() error, err error) {
 	}, nil
 }
 
-// open opens every device and gives it to the dataplane. On an error those that
+// openPorts opens every device and gives it to the dataplane. On an error those that
 // the dataplane does not have yet are closed; it closes the others.
-func (e *Engine) open(ctx context.Context, cfg Config, gs []group, ports []port) (err error) {
-	env := e.dp.Env()
+func (e *Engine) openPorts(ctx context.Context, cfg Config, gs []group, ports []port) (open []openPort, err error) {
 	devs := make([]pmd.Device, 0, len(cfg.Ports))
 	given := 0
 	defer func() {
@@ -166,24 +169,30 @@ func (e *Engine) open(ctx context.Context, cfg Config, gs []group, ports []port)
 	}()
 	ports = slices.Clone(ports)
 	for i, spec := range cfg.Ports {
-		dev, err := cfg.Registry.Open(ctx, spec, env)
+		dev, err := e.open(ctx, spec)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		devs = append(devs, dev)
 		// What the driver expected may have changed, or it could not tell.
-		info := dev.Info()
-		ports[i].queues, ports[i].node = len(dev.Queues()), info.NUMANode
-		e.macs, e.nodes = append(e.macs, info.MAC), append(e.nodes, info.NUMANode)
+		ports[i].queues, ports[i].node = len(dev.Queues()), dev.Info().NUMANode
 	}
 	where := place(gs, ports, e.cores)
 	for i, dev := range devs {
-		if _, err := e.dp.AddPort(dev, dataplane.PortConfig{Workers: where[i]}); err != nil {
-			return err
+		p, err := e.give(dev, cfg.Ports[i], ports[i], where[i])
+		if err != nil {
+			return nil, err
 		}
+		open = append(open, p)
 		given++
 	}
-	return nil
+	return open, nil
+}
+
+// give gives an open device to the dataplane.
+func (e *Engine) give(dev pmd.Device, spec pmd.Spec, p port, workers []int) (openPort, error) {
+	id, err := e.dp.AddPort(dev, dataplane.PortConfig{Workers: workers})
+	return openPort{port: p, spec: spec, id: id, mac: dev.Info().MAC}, err
 }
 
 // run is the life of the dataplane. It owns final and err until done is closed.

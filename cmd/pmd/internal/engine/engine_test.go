@@ -207,10 +207,12 @@ func TestInterfaces(t *testing.T) {
 
 // faulty wraps the null driver: it counts what is open and fails when told to.
 type faulty struct {
-	open    atomic.Int32
-	failAt  int32 // the open that fails, from 1
-	opened  atomic.Int32
-	onClose error
+	open   atomic.Int32
+	failAt int32 // the open that fails, from 1
+	// failFrom, if not 0, is the first of those that fail from then on.
+	failFrom int32
+	opened   atomic.Int32
+	onClose  error
 }
 
 func (f *faulty) Kind() string { return "null" }
@@ -218,7 +220,7 @@ func (f *faulty) Kind() string { return "null" }
 var errFaulty = errors.New("no such hardware")
 
 func (f *faulty) Open(ctx context.Context, spec pmd.Spec, env pmd.Env) (pmd.Device, error) {
-	if f.opened.Add(1) == f.failAt {
+	if n := f.opened.Add(1); n == f.failAt || f.failFrom != 0 && n >= f.failFrom {
 		return nil, errFaulty
 	}
 	dev, err := null.Driver{}.Open(ctx, spec, env)

@@ -3,10 +3,12 @@ package engine
 import (
 	"context"
 	"fmt"
+	"net"
 	"slices"
 
 	"example.org/pmd/dataplane"
 	"example.org/pmd/dataplane/forward"
+	"example.org/pmd/pmd"
 )
 
 // Forwarding tells what becomes of received frames.
@@ -24,33 +26,93 @@ type Connection struct {
 	To   string `json:"to"`
 }
 
-// forwardConfig is what forwarding modes are made from.
-func (e *Engine) forwardConfig() forward.Config {
-	return forward.Config{Out: slices.Clone(e.table), MACs: e.macs, Peers: e.peers}
+// wiring is what becomes of frames: the mode, and by port, in the order of the
+// configuration, the port that frames go to and the address mode mac sends to.
+type wiring struct {
+	mode  string
+	table []dataplane.PortID
+	peers []net.HardwareAddr
+}
+
+// wire makes the wiring of a configuration with its defaults.
+func wire(cfg Config) (w wiring, err error) {
+	w.mode = cfg.Mode
+	if w.table, err = connect(cfg.Ports, cfg.Links); err != nil {
+		return w, err
+	}
+	w.peers, err = parsePeers(cfg.Ports, cfg.Peers)
+	return w, err
+}
+
+// forwardConfig is what forwarding modes are made from. They count ports as the
+// dataplane does: a number that was a port's and is no more leads nowhere.
+func forwardConfig(ports []openPort, w wiring) forward.Config {
+	n := 0
+	for _, p := range ports {
+		n = max(n, int(p.id)+1)
+	}
+	fc := forward.Config{Out: make([]dataplane.PortID, n), MACs: make([]net.HardwareAddr, n), Peers: make([]net.HardwareAddr, n)}
+	for i := range n {
+		fc.Out[i], fc.MACs[i] = dataplane.NoPort, make(net.HardwareAddr, 6)
+	}
+	for i, p := range ports {
+		fc.Out[p.id], fc.MACs[p.id], fc.Peers[p.id] = ports[w.table[i]].id, p.mac, w.peers[i]
+	}
+	return fc
+}
+
+// setStage makes the workers forward so.
+func (e *Engine) setStage(ctx context.Context, ports []openPort, w wiring) error {
+	stage, err := forward.New(w.mode, forwardConfig(ports, w))
+	if err != nil {
+		return err
+	}
+	return e.dp.SetStage(ctx, stage)
+}
+
+// now returns what there is.
+func (e *Engine) now() ([]openPort, wiring) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.ports, e.wiring // both are replaced, never changed
+}
+
+// become takes over what there is from now on.
+func (e *Engine) become(ports []openPort, w wiring) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.ports, e.wiring = slices.Clone(ports), w
 }
 
 // Mode returns the forwarding mode.
 func (e *Engine) Mode() string {
-	e.modeMu.Lock()
-	defer e.modeMu.Unlock()
-	return e.mode
+	_, w := e.now()
+	return w.mode
+}
+
+// Ports returns what the ports were opened from, in the order of the configuration,
+// with the names they have.
+func (e *Engine) Ports() []pmd.Spec {
+	ports, _ := e.now()
+	return specsOf(ports)
+}
+
+func specsOf(ports []openPort) []pmd.Spec {
+	specs := make([]pmd.Spec, len(ports))
+	for i, p := range ports {
+		specs[i] = p.spec
+	}
+	return specs
 }
 
 // Forwarding returns the mode and the cross-connect.
 func (e *Engine) Forwarding() Forwarding {
-	f := Forwarding{Mode: e.Mode(), Modes: forward.Modes(), Connect: []Connection{}}
-	for i := range e.table {
-		f.Connect = append(f.Connect, Connection{From: e.specs[i].Name, To: e.peerName(dataplane.PortID(i))})
+	ports, w := e.now()
+	f := Forwarding{Mode: w.mode, Modes: forward.Modes(), Connect: []Connection{}}
+	for i, p := range ports {
+		f.Connect = append(f.Connect, Connection{From: p.spec.Name, To: ports[w.table[i]].spec.Name})
 	}
 	return f
-}
-
-// peerName returns the name of the port that id's frames go to.
-func (e *Engine) peerName(id dataplane.PortID) string {
-	if int(id) < len(e.table) && int(e.table[id]) < len(e.specs) {
-		return e.specs[e.table[id]].Name
-	}
-	return ""
 }
 
 // SetMode changes the forwarding mode while traffic flows; no frame is lost by it.
@@ -60,17 +122,16 @@ func (e *Engine) SetMode(ctx context.Context, mode string) error {
 		return err
 	}
 	// One change at a time, or the name and the stage could differ.
-	e.modeMu.Lock()
-	defer e.modeMu.Unlock()
-	stage, err := forward.New(mode, e.forwardConfig())
-	if err != nil {
-		return err
-	}
+	e.changeMu.Lock()
+	defer e.changeMu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, controlTime)
 	defer cancel()
-	if err := e.dp.SetStage(ctx, stage); err != nil {
-		return fmt.Errorf("forwarding mode %s: some cores may run it and others %s, set it again: %w", mode, e.mode, err)
+	ports, w := e.now()
+	was := w.mode
+	w.mode = mode
+	if err := e.setStage(ctx, ports, w); err != nil {
+		return fmt.Errorf("forwarding mode %s: some cores may run it and others %s, set it again: %w", mode, was, err)
 	}
-	e.mode = mode
+	e.become(ports, w)
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -41,19 +42,21 @@ type InterfaceQueue struct {
 // ErrNoPort is wrapped when a port is asked for that is not there.
 var ErrNoPort = errors.New("no such port")
 
-// Interfaces describes every port, in order of their numbers.
+// Interfaces describes every port, in the order of the configuration.
 func (e *Engine) Interfaces(ctx context.Context) ([]Interface, error) {
 	ctx, cancel := context.WithTimeout(ctx, controlTime)
 	defer cancel()
+	ports, w := e.now()
 	s, err := e.dp.Stats(ctx)
 	if err != nil {
 		return nil, err
 	}
-	list := make([]Interface, 0, len(s.Ports))
-	for i, p := range s.Ports {
+	list := make([]Interface, 0, len(ports))
+	for i, port := range ports {
+		p := s.Ports[port.id]
 		f := Interface{
-			ID: i, Name: p.Name, Driver: p.Driver, Mode: p.Mode, Up: p.Up, Detail: p.Detail, MAC: p.MAC, MTU: p.MTU,
-			NUMANode: e.nodes[i], To: e.peerName(p.ID), Spec: e.specs[i].String(), Obtained: p.Obtained,
+			ID: int(port.id), Name: p.Name, Driver: p.Driver, Mode: p.Mode, Up: p.Up, Detail: p.Detail, MAC: p.MAC, MTU: p.MTU,
+			NUMANode: port.node, To: ports[w.table[i]].spec.Name, Spec: port.spec.String(), Obtained: p.Obtained,
 			Queues: []InterfaceQueue{},
 		}
 		for _, q := range p.Queues {
@@ -67,17 +70,23 @@ func (e *Engine) Interfaces(ctx context.Context) ([]Interface, error) {
 // Interface describes one port, by name or else by number. The error wraps
 // ErrNoPort if it is not there.
 func (e *Engine) Interface(ctx context.Context, ref string) (Interface, error) {
-	id, err := portNumber(e.specs, ref)
-	if err != nil {
-		names := make([]string, len(e.specs))
-		for i, s := range e.specs {
-			names[i] = s.Name
-		}
-		return Interface{}, fmt.Errorf("%w: %q; there are %s", ErrNoPort, ref, strings.Join(names, ", "))
-	}
 	list, err := e.Interfaces(ctx)
 	if err != nil {
 		return Interface{}, err
 	}
-	return list[id], nil
+	names := make([]string, len(list))
+	number := -1
+	for i, f := range list {
+		if f.Name == ref { // names first: a port may be called "1"
+			return f, nil
+		}
+		if strconv.Itoa(f.ID) == ref {
+			number = i
+		}
+		names[i] = f.Name
+	}
+	if number >= 0 {
+		return list[number], nil
+	}
+	return Interface{}, fmt.Errorf("%w: %q; there are %s", ErrNoPort, ref, strings.Join(names, ", "))
 }

@@ -1,0 +1,387 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"example.org/pmd/cmd/pmd/internal/config"
+	"example.org/pmd/cmd/pmd/internal/ctl"
+	"example.org/pmd/cmd/pmd/internal/engine"
+	"example.org/pmd/pmd"
+)
+
+// file writes a file.
+func file(t testing.TB, text string) string {
+	t.Helper()
+	path := filepath.Join(shortDir(t), "pmd.toml")
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	return path
+}
+
+const twoPorts = `
+[[port]]
+driver = "null"
+name = "a"
+
+[[port]]
+driver = "null"
+name = "b"
+`
+
+// TestEveryFlagHasAPlaceInTheFile: each flag of pmd run is a key, a file can say of
+// it what the command line can, and what is shown is read back.
+func TestEveryFlagHasAPlaceInTheFile(t *testing.T) {
+	s, err := newSheet()
+	require.NoError(t, err)
+	fields := 0
+	var count func(reflect.Type)
+	count = func(typ reflect.Type) {
+		for i := range typ.NumField() {
+			if f := typ.Field(i); f.Anonymous {
+				count(f.Type)
+			} else {
+				fields++
+			}
+		}
+	}
+	count(reflect.TypeFor[RunCmd]())
+	require.Equal(t, fields-1, len(s.names), "all but --config")
+	for _, name := range s.names {
+		f := s.flags[name]
+		assert.Contains(t, []string{applyLive, applyProcess, applyRestart}, s.class(name), name)
+		if name == portKey {
+			continue
+		}
+		text := "17"
+		switch {
+		case f.Enum != "":
+			text = f.EnumSlice()[len(f.EnumSlice())-1]
+		case f.Target.Kind() == reflect.Bool:
+			text = "true"
+		case f.Target.Type() == reflect.TypeFor[time.Duration]():
+			text = "1m30s"
+		case name == "socket":
+			text = "/x/y"
+		}
+		v := config.Option(text)
+		switch f.Target.Kind() {
+		case reflect.Bool:
+			v = config.Option("on")
+		case reflect.Slice:
+			v = config.Value{Kind: config.List, Items: []config.Value{config.Text("x,y"), config.Text("z")}}
+		case reflect.Float64:
+			v = config.Value{Kind: config.Float, Text: "0.5"}
+		}
+		require.Empty(t, s.set(name, v), "%s: the value cannot be set from a file: teach sheet.set of its type", name)
+		got, ok := s.value(name)
+		require.True(t, ok, name)
+		want := v.String()
+		if v.Kind == config.Integer && got.Kind == config.String {
+			want = `"` + v.Text + `"`
+		}
+		assert.Equal(t, want, got.String(), "%s: the value is not shown as it was set: teach sheet.value of its type", name)
+		again, err := newSheet()
+		require.NoError(t, err)
+		require.Empty(t, again.set(name, got), name)
+		assert.Equal(t, f.Target.Interface(), again.flags[name].Target.Interface(), name)
+	}
+}
+
+func TestConfigCheck(t *testing.T) {
+	path := file(t, `# every line with a mark is wrong
+forward = "fats"        # 2
+burst = 0               # 3
+frames = "many"         # 4
+cores = "1-"            # 5
+frmaes = 3              # 6
+duration = 30           # 7
+xconnect = ["a:b",
+  "b:c"]                # 9
+json = "yes"            # 10
+eth-peer = ["a,02:00:00:00:00:01", "a,zz", 7] # 11, 11
+metrics = "nowhere"     # 12
+take-management = true
+
+[[port]]
+driver = "null"
+name = "a"
+sise = 64               # 18
+copy = "maybe"          # 19
+
+[[port]]
+driver = "null"
+name = "b"
+
+[[port]]                # 25
+driver = "null"
+name = "a"
+
+[[port]]
+interfac = "eth1"      # 30
+
+[[port]]
+interface = "eth1"
+mode = "fast"           # 34
+rx-ring = 100           # 35
+netns = ["x"]           # 36
+
+[[port]]
+driver = "floppy"       # 39
+[[port]]
+interface = "eth1,mode=copy" # 41
+[port2]                 # 42
+x = 1
+`)
+	status, stdout, stderr := call("config", "check", path)
+	assert.Equal(t, 1, status)
+	assert.Equal(t, fmt.Sprintf("pmd: config check: %s: %d mistakes\n", path, strings.Count(stdout, "\n")), stderr)
+	var got []string
+	for _, line := range strings.Split(strings.TrimSpace(stdout), "\n") {
+		rest, ok := strings.CutPrefix(line, path+":")
+		require.True(t, ok, line)
+		parts := strings.SplitN(rest, ": ", 3)
+		got = append(got, parts[0]+" "+parts[1])
+	}
+	assert.Equal(t, []string{
+		"2 forward", "3 burst", "4 frames", "5 cores", "6 frmaes", "7 duration", "9 xconnect", "10 json", "11 eth-peer", "12 metrics",
+		"18 port.sise", "19 port.copy", "25 port", "30 port.interfac", "36 port.netns", "38 port", "41 port.interface", "42 port2",
+	}, got, stdout)
+	assert.Contains(t, stdout, ":6: frmaes: there is no such key; did you mean frames?")
+
+	status, stdout, _ = call("config", "check", "--json", path)
+	assert.Equal(t, 1, status)
+	var out struct{ Mistakes []config.Mistake }
+	one(t, stdout, &out)
+	assert.Len(t, out.Mistakes, len(got))
+
+	status, stdout, stderr = call("config", "check", file(t, "forward = \"mac\"\n"+twoPorts))
+	assert.Zero(t, status, stderr)
+	assert.Contains(t, stdout, "no mistake")
+	status, _, stderr = call("config", "check", "/no/such/file")
+	assert.Equal(t, 2, status)
+	assert.Contains(t, stderr, "/no/such/file")
+	status, stdout, _ = call("config", "check", file(t, "forward = \"mac\"\n"))
+	assert.Equal(t, 1, status)
+	assert.Contains(t, stdout, "there is no port")
+}
+
+func TestRunRefusesABadFile(t *testing.T) {
+	socket := filepath.Join(shortDir(t), "s")
+	path := file(t, "brust = 3\n"+twoPorts)
+	status, stdout, stderr := call("run", "--config", path, "--socket", socket)
+	assert.Equal(t, 2, status)
+	assert.Empty(t, stdout)
+	assert.Equal(t, "pmd: run: "+path+":1: brust: there is no such key; did you mean burst?\n", stderr)
+	assert.NoFileExists(t, socket)
+}
+
+// TestFlagsGoBeforeTheFile: a file says everything, and a flag that is given still
+// holds, also one that is given its default.
+func TestFlagsGoBeforeTheFile(t *testing.T) {
+	path := file(t, "forward = \"macswap\"\nburst = 32\nframes = 2048\nduration = \"1h\"\njson = true\n"+twoPorts)
+	c := start(t, "run", "--config", path, "--duration", "100ms", "--burst", "64")
+	assert.Zero(t, c.status(), c.stderr.String())
+	var s engine.Stats
+	one(t, c.stdout.String(), &s)
+	assert.Equal(t, "macswap", s.Forward)
+	assert.Equal(t, 2048, s.Pools[0].Frames)
+	require.Len(t, s.Ports, 2)
+	c = start(t, "run", "--config", path, "--duration", "100ms", "--port", "null:name=c", "--forward", "io")
+	assert.Zero(t, c.status(), c.stderr.String())
+	one(t, c.stdout.String(), &s)
+	require.Len(t, s.Ports, 1, "ports of the command line replace those of the file")
+	assert.Equal(t, "io", s.Forward)
+}
+
+// TestConfigOfARunningProcess goes through show, diff and apply.
+func TestConfigOfARunningProcess(t *testing.T) {
+	c := start(t, pair...)
+	c.up()
+	ask := func(args ...string) (int, string, string) {
+		return call(append(append([]string{"config"}, args...), "--socket", c.socket)...)
+	}
+	ok := func(args ...string) string {
+		t.Helper()
+		status, stdout, stderr := ask(args...)
+		require.Zero(t, status, stderr)
+		return stdout
+	}
+	shown := file(t, ok("show"))
+	assert.Empty(t, ok("diff", shown), "what is shown is what there is")
+	_, stdout, _ := call("config", "check", shown)
+	assert.Contains(t, stdout, "no mistake")
+
+	path := file(t, "forward = \"mac\"\nframes = 1024\neth-peer = [\"a,02:00:00:00:00:07\"]\n"+twoPorts+"[[port]]\ndriver = \"null\"\nname = \"c\"\n")
+	want := "add port c: null:name=c\nforward: io → mac\npeer of a: default → 02:00:00:00:00:07\nc forwards to c\n"
+	assert.Equal(t, want, ok("diff", path))
+	assert.Equal(t, want, ok("apply", "--dry-run", path))
+	assert.Equal(t, want, ok("apply", path))
+	assert.Empty(t, ok("apply", path), "the second time there is nothing to do")
+	assert.Empty(t, ok("diff", path))
+	again := file(t, ok("show"))
+	assert.Empty(t, ok("diff", again))
+	_, stdout, _ = call("if", "show", "c", "--socket", c.socket)
+	assert.Contains(t, stdout, "forwards to  c")
+
+	// What needs a restart is refused by name, and nothing else is done either.
+	path = file(t, "burst = 32\nframes = 1024\nmetrics = \"9464\"\n"+twoPorts)
+	status, _, stderr := ask("apply", path)
+	assert.Equal(t, 1, status)
+	assert.Equal(t, "pmd: nothing was changed: needs a restart: burst: 64 → 32, metrics: unset → \"9464\"\n", stderr)
+	assert.Equal(t, "remove port c: null:name=c\nforward: mac → io\npeer of a: 02:00:00:00:00:07 → default\n"+
+		"burst: 64 → 32 (needs a restart)\nmetrics: unset → \"9464\" (needs a restart)\n", ok("diff", path))
+
+	// A device that does not open: all is as it was.
+	path = file(t, "frames = 1024\nforward = \"macswap\"\n"+twoPorts+"[[port]]\ninterface = \"nosuchif0\"\n")
+	status, _, stderr = ask("apply", path)
+	assert.Equal(t, 1, status)
+	assert.Contains(t, stderr, "nosuchif0")
+	assert.Contains(t, stderr, "what had been done is undone")
+	assert.Empty(t, ok("diff", again))
+
+	status, _, stderr = ask("apply", file(t, "nonsense = 1\n"))
+	assert.Equal(t, 2, status)
+	assert.Contains(t, stderr, "nonsense")
+	var applied ctl.Applied
+	one(t, ok("apply", "--json", file(t, "frames = 1024\n"+twoPorts)), &applied)
+	assert.True(t, applied.Applied)
+	assert.Len(t, applied.Changes, 3)
+	c.up()
+	status, _, stderr = call("stop", "--socket", c.socket)
+	assert.Zero(t, status, stderr)
+	assert.Contains(t, c.stdout.String(), "all 1,024 frames accounted for")
+}
+
+// TestShownConfigurationIsTheRunningOne: whatever runs, show, check and diff agree.
+func TestShownConfigurationIsTheRunningOne(t *testing.T) {
+	end := time.Now().Add(1500 * time.Millisecond)
+	rapid.Check(t, func(t *rapid.T) {
+		if time.Now().After(end) {
+			return
+		}
+		s, err := newSheet()
+		require.NoError(t, err)
+		c := s.cmd
+		if frames := 256 << rapid.IntRange(0, 2).Draw(t, "frames"); frames < 1024 {
+			c.Frames = &frames
+		}
+		c.Burst = rapid.IntRange(1, 256).Draw(t, "burst")
+		c.Forward = rapid.SampledFrom([]string{"io", "mac", "macswap", "rxonly"}).Draw(t, "mode")
+		c.TakeManagement = rapid.Bool().Draw(t, "take")
+		for i, n := 0, rapid.IntRange(1, 4).Draw(t, "ports"); i < n; i++ {
+			spec := rapid.SampledFrom([]string{
+				"null:", "null:size=100,copy=on,name=", "ring:loop=on,size=64,name=", "null:queues=2,content=00ff,rx=off,name=", "null:name=",
+			}).Draw(t, "port")
+			if strings.HasSuffix(spec, "name=") {
+				spec += rapid.StringMatching(`[a-z~!:#"\\0-9]{1,5}`).Filter(func(s string) bool { return !strings.ContainsAny(s, `"`) }).Draw(t, "name") + fmt.Sprint(i)
+			}
+			c.Port = append(c.Port, spec)
+		}
+		if rapid.Bool().Draw(t, "peer") {
+			c.EthPeer = []string{"0,02:00:00:00:00:09"}
+		}
+		if rapid.Bool().Draw(t, "link") {
+			c.Xconnect = []string{fmt.Sprintf("0:%d", len(c.Port)-1)}
+		}
+		cfg, err := c.config()
+		require.NoError(t, err)
+		cfg.Confine, cfg.Unpinned = false, 1
+		eng, err := engine.Start(context.Background(), cfg)
+		require.NoError(t, err)
+		defer func() { eng.Stop(); require.NoError(t, eng.Wait()) }()
+		r, err := newRunning(c, eng, slog.New(slog.DiscardHandler))
+		require.NoError(t, err)
+		text, err := r.ShowConfig()
+		require.NoError(t, err)
+		_, mistakes, err := readConfig([]byte(text), nil)
+		require.NoError(t, err)
+		require.Empty(t, mistakes, text)
+		changes, err := r.ApplyConfig(context.Background(), text, true)
+		require.NoError(t, err, text)
+		require.Empty(t, changes, text)
+		if rapid.Bool().Draw(t, "mode changed at run time") {
+			require.NoError(t, eng.SetMode(context.Background(), "mac"))
+			later, err := r.ShowConfig()
+			require.NoError(t, err)
+			require.Contains(t, later, `forward = "mac"`)
+			changes, err = r.ApplyConfig(context.Background(), text, false)
+			require.NoError(t, err)
+			require.Equal(t, c.Forward, eng.Mode(), "apply takes what show had printed: %v", changes)
+		}
+	})
+}
+
+// FuzzConfigFile: whatever the file, mistakes are told, or there is a command that
+// the engine takes.
+func FuzzConfigFile(f *testing.F) {
+	for _, s := range []string{
+		twoPorts, "forward = \"mac\"" + twoPorts, "port = [\"null:\", 3, \"\"]", "xconnect = [\"0:0\", \"0:0\"]" + twoPorts,
+		"burst = 1e9\ncores = 1\n[[port]]\n", "[[port]]\ndriver = \"null\"\nsize = \"1,name=x\"", "[[port]]\ninterface = \"a:b\"", "eth-peer = [\"\"]",
+		"[[port]]\ndriver = \"ring\"\npollcpu = \"1,loop=on\"", "frames = 9223372036854775808", "log-format = \"xml\"\nlog-level = true",
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		s, mistakes, err := readConfig(data, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range mistakes {
+			if m.Text == "" || strings.Contains(m.String("f"), "\n") {
+				t.Fatalf("%+v", m)
+			}
+		}
+		if len(mistakes) > 0 {
+			return
+		}
+		cfg, err := s.cmd.config()
+		if err != nil {
+			t.Fatalf("no mistake was told, but: %v", err)
+		}
+		doc, err := s.document()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b strings.Builder
+		if err := doc.Write(&b); err != nil {
+			t.Fatal(err)
+		}
+		again, mistakes, err := readConfig([]byte(b.String()), nil)
+		if err != nil || len(mistakes) > 0 {
+			t.Fatalf("%v %v\n%s", err, mistakes, b.String())
+		}
+		other, err := again.cmd.config()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a, b := specStrings(cfg.Ports), specStrings(other.Ports); !reflect.DeepEqual(a, b) {
+			t.Fatalf("%q became %q", a, b)
+		}
+	})
+}
+
+func specStrings(specs []pmd.Spec) (out []string) {
+	for _, s := range specs {
+		out = append(out, s.String())
+	}
+	return out
+}
+
+func TestConfigCheckJSONOfAGoodFile(t *testing.T) {
+	status, stdout, stderr := call("config", "check", "--json", file(t, twoPorts))
+	assert.Zero(t, status, stderr)
+	assert.True(t, json.Valid([]byte(stdout)))
+	assert.Equal(t, "{\"mistakes\":[]}\n", stdout)
+}
