@@ -10,6 +10,7 @@ import (
 	"example.org/pmd/cmd/pmd/internal/app"
 	"example.org/pmd/cmd/pmd/internal/engine"
 	"example.org/pmd/cmd/pmd/internal/show"
+	"example.org/pmd/cmd/pmd/internal/top"
 	"example.org/pmd/cmd/pmd/internal/usage"
 )
 
@@ -21,7 +22,7 @@ const minInterval = 10 * time.Millisecond
 type StatsCmd struct {
 	JSON     bool          `name:"json" help:"Write JSON, one object a line."`
 	Interval time.Duration `short:"i" placeholder:"D" help:"Show again after each D, as in 1s, with rates over that time."`
-	Count    int           `short:"n" placeholder:"N" help:"Show N times (default: once, or with --interval until interrupted)."`
+	Count    int           `short:"n" placeholder:"N" help:"Show N times (default: once, or with --interval until interrupted). On a terminal, without this, --json and --clear, a live table is shown."`
 	Clear    bool          `help:"Show, and count from zero again."`
 	SocketFlag
 }
@@ -36,11 +37,29 @@ func (c *StatsCmd) Run(a *app.App) error {
 	}
 	ctx, done := a.Interruptible(context.Background())
 	defer done()
+	if !c.JSON && !c.Clear && c.Count == 0 && isTerminal(a.Stdout) {
+		return c.live(ctx, a.Stdout)
+	}
 	err := c.show(ctx, a.Stdout)
 	if c.Interval > 0 && errors.Is(err, context.Canceled) {
 		return nil // a watch has no other end
 	}
 	return err
+}
+
+// live shows a table that goes on until a key ends it.
+func (c *StatsCmd) live(ctx context.Context, w io.Writer) error {
+	client := c.client()
+	defer client.Close()
+	// Whoever names the wrong socket is told so, and not shown an empty screen.
+	if _, err := client.Stats(ctx); err != nil {
+		return err
+	}
+	interval := c.Interval
+	if interval == 0 {
+		interval = time.Second
+	}
+	return top.Run(ctx, client, interval, w)
 }
 
 func (c *StatsCmd) show(ctx context.Context, w io.Writer) error {
