@@ -17,6 +17,7 @@ import (
 	"example.org/pmd/cmd/pmd/internal/drivers"
 	"example.org/pmd/cmd/pmd/internal/engine"
 	"example.org/pmd/cmd/pmd/internal/metrics"
+	"example.org/pmd/cmd/pmd/internal/service"
 	"example.org/pmd/cmd/pmd/internal/show"
 	"example.org/pmd/cmd/pmd/internal/usage"
 	"example.org/pmd/cpu"
@@ -102,6 +103,7 @@ func (c *RunCmd) Run(a *app.App, k *kong.Context) error {
 	log := c.logger(a.Stderr)
 	say := voice{a.Stderr, log, c.LogFormat == logJSON}
 	cfg.OnEvent = func(e dataplane.Event) { logEvent(log, e) }
+	cfg.OnOpen = func() error { return restrict(cfg.Ports, log) }
 
 	// The socket first: if another process has it, no port has been touched.
 	listener, err := ctl.Listen(c.path())
@@ -150,11 +152,13 @@ func (c *RunCmd) Run(a *app.App, k *kong.Context) error {
 		}()
 	}
 	say.running(eng, c.path(), where)
+	notify(log, service.Ready, service.Status(fmt.Sprintf("forwarding between %d ports", len(cfg.Ports))))
 	if c.Duration > 0 {
 		timer := time.AfterFunc(c.Duration, eng.Stop)
 		defer timer.Stop()
 	}
 	<-eng.Stopping()
+	notify(log, service.Stopping)
 	err = eng.Wait()
 	// Only now may the socket go: who waits for that finds the ports free.
 	closeCtx, closed := context.WithTimeout(context.Background(), time.Second)

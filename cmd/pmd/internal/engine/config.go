@@ -53,6 +53,9 @@ type Config struct {
 	// Pool describes the frame pools. Default size: what the ports' rings hold,
 	// at least mbuf.DefaultFrames.
 	Pool mbuf.Config
+	// OnOpen is called when all ports are open and no worker polls yet. An error
+	// ends the start. Default: nothing is called.
+	OnOpen func() error
 	// OnEvent is told what happens to ports and workers. It may take its time;
 	// events that find 256 others waiting are counted instead of told.
 	OnEvent func(dataplane.Event)

@@ -128,6 +128,11 @@ func (e *Engine) build(ctx context.Context, cfg Config, gs []group, ports []port
 	if err = e.setStage(ctx, e.ports, e.wiring); err != nil {
 		return undo, errors.Join(err, e.dp.Close())
 	}
+	if cfg.OnOpen != nil {
+		if err = cfg.OnOpen(); err != nil {
+			return undo, errors.Join(err, e.dp.Close())
+		}
+	}
 	e.stats = newCollector(e.dp)
 	return undo, nil
 }
