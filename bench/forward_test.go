@@ -38,6 +38,36 @@ func BenchmarkForward(b *testing.B) {
 	}
 }
 
+// BenchmarkSendQueue forwards between two null ports both ways: each port on a worker of
+// its own, so that every frame goes through a send queue, or both on one worker. It
+// reports the frames that left, by core.
+func BenchmarkSendQueue(b *testing.B) {
+	topo, err := cpu.Local()
+	require.NoError(b, err)
+	cpus := topo.Allowed.And(topo.Online).Slice()
+	if len(cpus) < 2 {
+		b.Skip("two workers need two CPUs")
+	}
+	for path, workers := range map[string][]int{"direct": {0, 0}, "classic": {0, 1}} {
+		b.Run("driver=null/path="+path, func(b *testing.B) {
+			cores := cpus[len(cpus)-1-workers[1]:]
+			r, err := Start(b.Context(), RigConfig{Mode: "io", Cores: cores, Workers: workers, Open: openNull(null.Config{Size: 64})})
+			require.NoError(b, err)
+			ctx, cancel := context.WithTimeout(b.Context(), time.Minute)
+			defer cancel()
+			_, err = r.Measure(ctx, 0, 100*time.Millisecond)
+			require.NoError(b, err)
+			rate, err := r.Measure(ctx, uint64(b.N), 200*time.Millisecond)
+			require.NoError(b, err)
+			require.NoError(b, r.Close())
+			pps := rate.Sent / float64(len(cores))
+			b.ReportMetric(pps, "pkts/s/core")
+			b.ReportMetric(1e9/pps, "core-ns/pkt")
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
+
 // openNull opens two null ports.
 func openNull(cfg null.Config) func(context.Context, pmd.Env) ([]pmd.Device, error) {
 	return func(_ context.Context, env pmd.Env) ([]pmd.Device, error) {

@@ -29,6 +29,11 @@ type RigConfig struct {
 	// Cores are the CPUs to poll on; the process's other threads are kept off
 	// them, as pmd run does.
 	Cores []int
+	// Idle is what cores do without work. Default: dataplane's own.
+	Idle dataplane.Idle
+	// Workers names the worker of each port's first queue. Default: dataplane's
+	// own placement.
+	Workers []int
 	// Pool describes the pools. Default: 16,384 frames of 2,048 bytes.
 	Pool mbuf.Config
 	// Open opens the ports, in order.
@@ -40,7 +45,7 @@ func Start(ctx context.Context, cfg RigConfig) (r *Rig, err error) {
 	nothing := dataplane.StageFunc(func(w *dataplane.Worker, _ dataplane.PortID, burst []mbuf.Frame) {
 		w.DropBurst(pmd.ReasonNoPort, burst)
 	})
-	d, err := dataplane.New(dataplane.Config{Cores: cfg.Cores, Pool: cfg.Pool, Stage: nothing})
+	d, err := dataplane.New(dataplane.Config{Cores: cfg.Cores, Pool: cfg.Pool, Idle: cfg.Idle, Stage: nothing})
 	if err != nil {
 		return nil, err
 	}
@@ -57,8 +62,12 @@ func Start(ctx context.Context, cfg RigConfig) (r *Rig, err error) {
 	if fc.Out, err = forward.Connect(len(devs)); err != nil {
 		return nil, err
 	}
-	for _, dev := range devs {
-		if _, err = d.AddPort(dev, dataplane.PortConfig{}); err != nil {
+	for i, dev := range devs {
+		pc := dataplane.PortConfig{}
+		if cfg.Workers != nil {
+			pc.Workers = cfg.Workers[i : i+1]
+		}
+		if _, err = d.AddPort(dev, pc); err != nil {
 			return nil, errors.Join(err, dev.Close())
 		}
 		fc.MACs = append(fc.MACs, dev.Info().MAC)

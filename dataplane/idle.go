@@ -41,9 +41,10 @@ type sleeper struct {
 	// busy is when the core last had a frame, spin how many cycles later it may
 	// sleep.
 	busy, spin uint64
-	// step is how long the adaptive policy sleeps next.
-	step time.Duration
-	poll pollSet
+	// step is how long the core sleeps next, at most, and first how long after it
+	// had a frame.
+	step, first time.Duration
+	poll        pollSet
 
 	// Statistics: the number of sleeps, and cycles slept.
 	sleeps, slept uint64
@@ -51,15 +52,16 @@ type sleeper struct {
 
 // setIdle takes over a policy.
 func (s *sleeper) setIdle(policy Idle, clock cpu.Clock) {
-	s.step = longSleep
+	s.first = longSleep
 	switch policy {
 	case IdleSpin:
 		s.spin = 1 << 63
 	case IdleInterrupt:
 		s.spin = clock.Cycles(spinInterrupt)
 	default:
-		s.spin, s.step = clock.Cycles(spinAdaptive), firstSleep
+		s.spin, s.first = clock.Cycles(spinAdaptive), firstSleep
 	}
+	s.step = s.first
 }
 
 // rest is called after a turn without a frame: it sleeps, if the core has been idle
@@ -69,11 +71,8 @@ func (w *Worker) rest() {
 	if idle < w.sleep.spin {
 		return
 	}
-	bound := w.bound(w.clock.Duration(idle))
-	if w.poll.cfg.Idle == IdleAdaptive {
-		bound = min(bound, w.sleep.step)
-		w.sleep.step = min(2*w.sleep.step, longSleep)
-	}
+	bound := min(w.bound(w.clock.Duration(idle)), w.sleep.step)
+	w.sleep.step = min(2*w.sleep.step, longSleep)
 	w.bell.Arm()
 	// From here on whoever gives us something rings: look for what came before.
 	if bound > 0 && w.armQueues() && !w.wanted() {
@@ -94,12 +93,7 @@ func (w *Worker) rest() {
 }
 
 // work notes that a frame has come.
-func (s *sleeper) work(now uint64, policy Idle) {
-	s.busy = now
-	if policy == IdleAdaptive {
-		s.step = firstSleep
-	}
-}
+func (s *sleeper) work(now uint64) { s.busy, s.step = now, s.first }
 
 // bound returns how long the worker may sleep at most, after so much idleness.
 func (w *Worker) bound(idle time.Duration) time.Duration {

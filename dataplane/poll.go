@@ -69,7 +69,7 @@ type PollConfig struct {
 	// PollHz is how many ticks the virtual clock makes a second, 1 to 30000.
 	PollHz int `json:"pollhz"`
 	// EachBurst is how many frames a visit of a queue takes, 1 to burst_max, at
-	// most 256; it is also what the core takes off a send queue in a turn.
+	// most 256, of a send queue too.
 	EachBurst int `json:"each_burst"`
 	// BurstMax is the ceiling of burst, 10 to 1000 and at least each_burst.
 	BurstMax int `json:"burst_max"`

@@ -139,8 +139,9 @@ func (t *txPort) flush() {
 	t.q.Flush()
 }
 
-// drainSendQueues sends what other workers queued for ports of this one, at most
-// each_burst frames a port and turn. What does not fit stays held, so the send
+// drainSendQueues sends what other workers queued for ports of this one, at most burst
+// frames a port and turn, as from a receive queue: less would let a turn receive more
+// for other workers' ports than it sends for them. What does not fit stays held, so the send
 // queue fills up and its limit does its work.
 func (w *Worker) drainSendQueues() int {
 	work := 0
@@ -157,7 +158,13 @@ func (w *Worker) drainSendQueues() int {
 			}
 			continue
 		}
-		work += w.drain(t)
+		for left := w.poll.burst; left >= w.poll.each; left -= w.poll.each {
+			n := w.drain(t)
+			work += n
+			if n < w.poll.each {
+				break
+			}
+		}
 	}
 	return work
 }

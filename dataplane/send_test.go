@@ -199,6 +199,7 @@ func TestDropCountsAtTheInputPort(t *testing.T) {
 // owner takes a burst a turn.
 func TestSendQueue(t *testing.T) {
 	l := newLab(t, dataplane.Config{Stage: to(1), Cores: unpinned(2), Burst: 16})
+	l.one(16)
 	_, a := l.port("a", 0)
 	_, b := l.port("b", 1)
 	a.rx = burstOf(1, 0, 48)

@@ -15,18 +15,17 @@ import (
 // Worker is one poll core. Everything in it but the mailbox belongs to the
 // goroutine that runs it; other goroutines reach it by Dataplane.Do.
 type Worker struct {
-	// Hot: every turn.
+	// Hot: every turn. The burst comes first, so that it begins on a cache line.
+	burst    [pmd.MaxBurst]mbuf.Frame
+	one      [1]mbuf.Frame
 	stage    Stage
 	handlers []rxQueue // the queues that are polled: rx, or none if disabled
 	tx       []txPort  // by PortID
 	local    *mbuf.Local
 	poll     poller
-	sleep    sleeper
 	inHand   int // frames of burst that the stage is working on
 	stopping bool
 	many     bool // other workers exist: send queues must be looked at
-	burst    [pmd.MaxBurst]mbuf.Frame
-	one      [1]mbuf.Frame
 	_        xcpu.CacheLinePad
 
 	// Statistics, written every turn, read by message.
@@ -43,7 +42,8 @@ type Worker struct {
 	id, cpu int
 	mail    mailbox
 	bell    *queue.Bell // wakes the worker while it sleeps
-	rx      []rxQueue   // the queues that the worker owns
+	sleep   sleeper
+	rx      []rxQueue // the queues that the worker owns
 	clock   cpu.Clock
 	// pinned is nil for a worker that is not pinned.
 	pinned *cpu.Pinned
@@ -251,7 +251,7 @@ func (w *Worker) tally(work int) {
 	w.turns++
 	if work > 0 {
 		w.busyCycles += d
-		w.sleep.work(now, w.poll.cfg.Idle)
+		w.sleep.work(now)
 	} else {
 		w.emptyTurns++
 	}
