@@ -3,6 +3,7 @@ package ifnet
 import (
 	"net"
 	"net/netip"
+	"slices"
 )
 
 // State is what cores can know of an interface. It is made anew at every change
@@ -184,41 +185,78 @@ func (r *Replica) rebuild() {
 	for v := r.first; v != nil; v = v.next {
 		v.lo4, v.lo6 = len(t.all4), len(t.all6)
 		for c := v.first; c != nil; c = c.next {
-			switch a := c.addr; a.family {
-			case FamilyIPv4:
-				e := a.key4
-				e.c = c
-				t.all4 = append(t.all4, e)
-				t.exact4 = append(t.exact4, exact4{e.addr, a.cast4, c})
-			case FamilyIPv6:
-				e := a.key6
-				e.c = c
-				t.all6 = append(t.all6, e)
-				t.exact6 = append(t.exact6, exact6{e.addr, c})
-			}
+			t.put(c, len(t.all4), len(t.all6))
 		}
 		v.hi4, v.hi6 = len(t.all4), len(t.all6)
 	}
 }
 
+// put enters an address at a place in the table of its family.
+func (t *tables) put(c *Container, at4, at6 int) {
+	switch a := c.addr; a.family {
+	case FamilyIPv4:
+		e := a.key4
+		e.c = c
+		t.all4 = slices.Insert(t.all4, at4, e)
+		t.exact4 = slices.Insert(t.exact4, at4, exact4{e.addr, a.cast4, c})
+	case FamilyIPv6:
+		e := a.key6
+		e.c = c
+		t.all6 = slices.Insert(t.all6, at6, e)
+		t.exact6 = slices.Insert(t.exact6, at6, exact6{e.addr, c})
+	}
+}
+
+// grow tells a view, and those behind it, that its part of the tables has so many entries
+// more.
+func (v *View) grow(a *Address, by int) {
+	by4, by6 := 0, 0
+	switch a.family {
+	case FamilyIPv4:
+		by4 = by
+	case FamilyIPv6:
+		by6 = by
+	}
+	v.hi4, v.hi6 = v.hi4+by4, v.hi6+by6
+	for n := v.next; n != nil; n = n.next {
+		n.lo4, n.hi4, n.lo6, n.hi6 = n.lo4+by4, n.hi4+by4, n.lo6+by6, n.hi6+by6
+	}
+}
+
 // link puts the core's container of a on the list, ifa_iflink_dispatch.
 func (r *Replica) link(a *Address, tail bool) {
-	a.ifp.views.At(r.core).insert(a.containers.At(r.core), tail)
-	r.rebuild()
+	v, c := a.ifp.views.At(r.core), a.containers.At(r.core)
+	v.insert(c, tail)
+	if tail {
+		r.tables.put(c, v.hi4, v.hi6)
+	} else {
+		r.tables.put(c, v.lo4, v.lo6)
+	}
+	v.grow(a, 1)
 }
 
 // unlink takes it off, ifa_ifunlink_dispatch.
 func (r *Replica) unlink(a *Address) {
-	c := a.containers.At(r.core)
-	c.view.remove(c)
-	r.rebuild()
+	c, t := a.containers.At(r.core), &r.tables
+	v := c.view
+	switch a.family {
+	case FamilyIPv4:
+		at := v.lo4 + slices.IndexFunc(t.all4[v.lo4:v.hi4], func(e entry4) bool { return e.c == c })
+		t.all4, t.exact4 = slices.Delete(t.all4, at, at+1), slices.Delete(t.exact4, at, at+1)
+	case FamilyIPv6:
+		at := v.lo6 + slices.IndexFunc(t.all6[v.lo6:v.hi6], func(e entry6) bool { return e.c == c })
+		t.all6, t.exact6 = slices.Delete(t.all6, at, at+1), slices.Delete(t.exact6, at, at+1)
+	}
+	v.grow(a, -1)
+	v.remove(c)
 }
 
 // attach makes the interface known on this core, with its link-level address at the
 // head of its list. index is a larger table of indices, or nil.
 func (r *Replica) attach(ifp *Interface, ll *Address, index []*View) {
 	v := ifp.views.At(r.core)
-	*v = View{replica: r, state: ifp.state, ifp: ifp, prev: r.last}
+	n4, n6 := len(r.tables.all4), len(r.tables.all6)
+	*v = View{replica: r, state: ifp.state, ifp: ifp, prev: r.last, lo4: n4, hi4: n4, lo6: n6, hi6: n6}
 	if r.last != nil {
 		r.last.next = v
 	} else {
@@ -233,7 +271,7 @@ func (r *Replica) attach(ifp *Interface, ll *Address, index []*View) {
 	r.link(ll, false)
 }
 
-// detach forgets the interface.
+// detach forgets the interface, which has no addresses any more.
 func (r *Replica) detach(ifp *Interface) {
 	v := ifp.views.At(r.core)
 	if v.prev != nil {
@@ -247,7 +285,6 @@ func (r *Replica) detach(ifp *Interface) {
 		r.last = v.prev
 	}
 	r.index[ifp.state.Index] = nil
-	r.rebuild()
 }
 
 // zoned reports whether a has a zone that does not mean the interface of c. Zones are

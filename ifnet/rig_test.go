@@ -543,3 +543,5 @@ func fails(t testing.TB, err error, errno syscall.Errno, call, name string) {
 	require.Equal(t, call, e.Call)
 	require.Equal(t, name, e.Interface)
 }
+
+func mustAddr(a string) netip.Addr { return netip.MustParseAddr(a) }

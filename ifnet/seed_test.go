@@ -119,7 +119,7 @@ var rows = []row{
 	{"if_printf", []string{"system.go:message"}, false, seedPrintf},
 	{"ifa_create", []string{"address.go:newAddress", "address.go:newIPAddress"}, true, seedCreateAddr},
 	{"ifac_free", []string{"address.go:free", "address.go:Release", "address.go:Hold", "address.go:mustLive"}, true, seedFree},
-	{"ifa_iflink", []string{"addrs.go:iflink", "replica.go:link", "replica.go:insert", "system.go:round"}, true, seedLink},
+	{"ifa_iflink", []string{"addrs.go:iflink", "replica.go:link", "replica.go:insert", "replica.go:grow", "system.go:round"}, true, seedLink},
 	{"ifa_ifunlink", []string{"addrs.go:unlinkAddress", "replica.go:unlink", "replica.go:remove"}, true, seedUnlink},
 	{"ifa_destroy", []string{"addrs.go:destroyAddress"}, true, seedFree},
 	{"ifaddrinit", []string{"system.go:New", "system.go:Bind"}, true, seedAddrInit},

@@ -1,0 +1,245 @@
+package ifnet_test
+
+import (
+	"fmt"
+	"net/netip"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"example.org/pmd/ifnet"
+)
+
+// batch is how many lookups are timed at once.
+const batch = 4096
+
+// samples are what the median is of.
+const samples = 10
+
+// BenchmarkLookup measures the CPU time that one lookup takes its thread, on one core and on
+// all, with and without a writer that adds and deletes an address as fast as it can, and
+// the same lookup on one replica that all share behind a sync.RWMutex. What a message
+// costs a core is not part of it. Each figure is the median of ten.
+//
+//	ns/lookup        of a core's own replica
+//	rwmutex-ns       behind the RWMutex
+//	x-rwmutex        how many times that is
+func BenchmarkLookup(b *testing.B) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(runtime.NumCPU() + 2)) // the lookers never sleep
+	for _, call := range []string{"withaddr", "withnet"} {
+		for _, n := range []int{4, 256} {
+			for _, cores := range slices.Compact([]int{1, runtime.NumCPU()}) {
+				for _, writer := range []bool{false, true} {
+					b.Run(fmt.Sprintf("call=%s/addrs=%d/cores=%d/writer=%v", call, n, cores, writer), func(b *testing.B) {
+						for range b.N {
+							own := measure(b, call, n, cores, writer, false)
+							shared := measure(b, call, n, cores, writer, true)
+							b.ReportMetric(own, "ns/lookup")
+							b.ReportMetric(shared, "rwmutex-ns")
+							b.ReportMetric(shared/own, "x-rwmutex")
+							b.ReportMetric(0, "ns/op")
+						}
+					})
+				}
+			}
+		}
+	}
+}
+
+// lockedCore is one core that all goroutines are, one at a time: a replica that is shared.
+type lockedCore struct{ sync.RWMutex }
+
+func (*lockedCore) Len() int { return 1 }
+func (c *lockedCore) Round(visit func(int)) {
+	c.Lock()
+	defer c.Unlock()
+	visit(0)
+}
+
+// measure returns the median CPU time of a lookup in nanoseconds.
+func measure(b *testing.B, call string, n, cores int, writer, shared bool) float64 {
+	var (
+		mu      lockedCore
+		live    *mailCores
+		layer   ifnet.Cores = &mu
+		replica             = make([]*ifnet.Replica, cores)
+	)
+	if !shared {
+		live = newMailCores(cores)
+		layer = live
+	}
+	s, err := ifnet.New(ifnet.Config{Cores: layer})
+	require.NoError(b, err)
+	ifp, err := s.Attach(bg, ifnet.Params{Name: "eth0", QueueLimit: 1})
+	require.NoError(b, err)
+	// One of the addresses is the writer's, at the end of the list.
+	dst := make([]netip.Addr, n-1)
+	for i := range dst {
+		dst[i] = netip.AddrFrom4([4]byte{10, byte(i), 0, 1})
+		require.NoError(b, s.AddAddr(bg, ifp, ifnet.AddrSpec{Prefix: netip.PrefixFrom(dst[i], 24)}))
+	}
+	s.Bind(func(core int, r *ifnet.Replica) {
+		for i := range replica {
+			if shared || i == core {
+				replica[i] = r
+			}
+		}
+	})
+	var stop atomic.Bool
+	var wg sync.WaitGroup
+	var lock sync.Mutex
+	var times []float64
+	for core := range cores {
+		wg.Go(func() {
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			r := replica[core]
+			var own []float64
+			for !stop.Load() {
+				if live != nil {
+					live.serve(core)
+				}
+				start := threadTime()
+				switch {
+				case shared && call == "withaddr":
+					for i := range batch {
+						mu.RLock()
+						r.WithAddr(dst[i%len(dst)])
+						mu.RUnlock()
+					}
+				case shared:
+					for i := range batch {
+						mu.RLock()
+						r.WithNet(dst[i%len(dst)])
+						mu.RUnlock()
+					}
+				case call == "withaddr":
+					for i := range batch {
+						r.WithAddr(dst[i%len(dst)])
+					}
+				default:
+					for i := range batch {
+						r.WithNet(dst[i%len(dst)])
+					}
+				}
+				own = append(own, float64(threadTime()-start)/batch)
+			}
+			lock.Lock()
+			times = append(times, medians(own)...)
+			lock.Unlock()
+		})
+	}
+	if live != nil {
+		live.running.Store(true)
+	}
+	extra := ifnet.AddrSpec{Prefix: netip.MustParsePrefix("192.0.2.1/24")}
+	require.NoError(b, s.AddAddr(bg, ifp, extra))
+	for end := time.Now().Add(150 * time.Millisecond); time.Now().Before(end); {
+		if !writer {
+			time.Sleep(time.Millisecond)
+			continue
+		}
+		require.NoError(b, s.DelAddr(bg, ifp, extra.Prefix.Addr()))
+		require.NoError(b, s.AddAddr(bg, ifp, extra))
+	}
+	stop.Store(true)
+	wg.Wait()
+	if live != nil {
+		live.running.Store(false)
+	}
+	require.NoError(b, s.Close())
+	slices.Sort(times)
+	return times[len(times)/2]
+}
+
+// medians cuts what was measured into ten parts and returns the median of each.
+func medians(all []float64) (out []float64) {
+	for part := range slices.Chunk(all, max(1, len(all)/samples)) {
+		slices.Sort(part)
+		out = append(out, part[len(part)/2])
+	}
+	return out
+}
+
+// threadTime returns the CPU time of the calling thread in nanoseconds.
+func threadTime() int64 {
+	var ts unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &ts) != nil {
+		return 0
+	}
+	return ts.Nano()
+}
+
+// mailCores are cores that look into a mailbox of one message between two batches.
+type mailCores struct {
+	boxes   []atomic.Pointer[mail]
+	running atomic.Bool
+}
+
+type mail struct {
+	fn   func()
+	done chan struct{}
+}
+
+func newMailCores(n int) *mailCores { return &mailCores{boxes: make([]atomic.Pointer[mail], n)} }
+
+func (c *mailCores) Len() int { return len(c.boxes) }
+
+// serve runs the message that waits. The Swap pairs with the Store in Round.
+func (c *mailCores) serve(core int) {
+	if m := c.boxes[core].Load(); m != nil {
+		c.boxes[core].Store(nil)
+		m.fn()
+		close(m.done)
+	}
+}
+
+func (c *mailCores) Round(visit func(core int)) {
+	for i := range c.boxes {
+		if !c.running.Load() {
+			visit(i)
+			continue
+		}
+		m := &mail{func() { visit(i) }, make(chan struct{})}
+		c.boxes[i].Store(m)
+		<-m.done
+	}
+}
+
+// BenchmarkAddAddr measures what adding and deleting an address costs, all cores
+// together, with stepped cores: ns/core is one core's share of one of the two.
+func BenchmarkAddAddr(b *testing.B) {
+	for _, cores := range []int{1, 64} {
+		for _, n := range []int{4, 1000} {
+			b.Run(fmt.Sprintf("cores=%d/addrs=%d", cores, n), func(b *testing.B) {
+				s, ifp := many(b, newStepped(cores), n)
+				extra := spec("192.0.2.1/24")
+				b.ReportAllocs()
+				for b.Loop() {
+					require.NoError(b, s.AddAddr(bg, ifp, extra))
+					require.NoError(b, s.DelAddr(bg, ifp, extra.Prefix.Addr()))
+				}
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(2*cores), "ns/core")
+				require.NoError(b, s.Close())
+			})
+		}
+	}
+}
+
+// BenchmarkFlap measures an interface with two addresses that goes down and up, on two
+// stepped cores.
+func BenchmarkFlap(b *testing.B) {
+	s, ifp := many(b, newStepped(2), 2)
+	b.ReportAllocs()
+	for b.Loop() {
+		require.NoError(b, s.Up(bg, ifp))
+		require.NoError(b, s.Down(bg, ifp))
+	}
+	require.NoError(b, s.Close())
+}
