@@ -261,6 +261,7 @@ func TestConfigOfARunningProcess(t *testing.T) {
 	c.up()
 	status, _, stderr = call("stop", "--socket", c.socket)
 	assert.Zero(t, status, stderr)
+	assert.Zero(t, c.status(), c.stderr.String()) // the summary comes after the socket has gone
 	assert.Contains(t, c.stdout.String(), "all 1,024 frames accounted for")
 }
 
