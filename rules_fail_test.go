@@ -59,9 +59,9 @@ func TestRulesCanFail(t *testing.T) {
 		{"a thread", pinning, map[string]string{"dataplane/a.go": `package dataplane; import "runtime"; func init() { runtime.LockOSThread() }`}, "LockOSThread"},
 		{"a thread in a neighbour file", pinning, map[string]string{"pmd/afxdp/watch_linux.go": `package afxdp; import "runtime"; func init() { runtime.LockOSThread() }`}, "LockOSThread"},
 		{"threads where they belong", pinning, map[string]string{
-			"cpu/a.go":                 `package cpu; import ("runtime"; "golang.org/x/sys/unix"); var x = unix.SchedSetaffinity; func init() { runtime.LockOSThread() }`,
-			"pmd/afxdp/netns_linux.go": `package afxdp; import "runtime"; func init() { runtime.LockOSThread() }`,
-			"pmd/netlab/a.go":          `package netlab; import "runtime"; func init() { runtime.LockOSThread() }`,
+			"cpu/a.go":                              `package cpu; import ("runtime"; "golang.org/x/sys/unix"); var x = unix.SchedSetaffinity; func init() { runtime.LockOSThread() }`,
+			"pmd/internal/netif/namespace_linux.go": `package netif; import "runtime"; func init() { runtime.LockOSThread() }`,
+			"pmd/netlab/a.go":                       `package netlab; import "runtime"; func init() { runtime.LockOSThread() }`,
 		}, ""},
 
 		{"exit", quiet, map[string]string{"pmd/a.go": `package pmd; import "os"; func f() { os.Exit(1) }`}, "Exit"},

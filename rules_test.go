@@ -44,7 +44,7 @@ func rawSockets(sources []*source) (complaints []string) {
 
 // enterNamespaces are the places outside cpu that lock a goroutine to its thread:
 // a network namespace is the thread's.
-var enterNamespaces = []string{"pmd/netlab", "pmd/afxdp/netns_linux.go"}
+var enterNamespaces = []string{"pmd/netlab", "pmd/internal/netif/namespace_linux.go"}
 
 // pinning checks that threads are bound to CPUs in one package.
 func pinning(sources []*source) (complaints []string) {
@@ -128,6 +128,7 @@ var noExample = []string{
 	"cmd/pmd/internal/version",
 	"pmd/afxdp/internal/vm",
 	"pmd/afxdp/internal/xsk",
+	"pmd/internal/netif",
 }
 
 // pkg is what is known of a package's documentation.

@@ -64,13 +64,14 @@ func (e *OptionError) Unwrap() error { return ErrSpec }
 
 // Options of every port, whatever its driver: they are for the program.
 const (
+	optionIface   = "iface"
 	optionName    = "name"
 	optionPollCPU = "pollcpu"
 )
 
-// ParseSpec reads "IFNAME[,key=value…]" or "DRIVER:[key=value,…]". No value but
-// the list of pollcpu= may hold a comma. Errors wrap ErrSpec and quote what they
-// mean.
+// ParseSpec reads "IFNAME[,key=value…]" or "DRIVER:[IFNAME][,key=value…]". The
+// option iface= is another way to say IFNAME. No value but the list of pollcpu=
+// may hold a comma. Errors wrap ErrSpec and quote what they mean.
 func ParseSpec(s string) (Spec, error) {
 	spec := Spec{Driver: DefaultDriver, Options: map[string]string{}}
 	if len(s) > maxSpecLen {
@@ -86,8 +87,8 @@ func ParseSpec(s string) (Spec, error) {
 			return Spec{}, specError("%q: no driver before the colon", s)
 		}
 		rest = s[len(driver)+1:]
-		if !strings.Contains(first, "=") && first != "" && driver == DefaultDriver {
-			// afxdp:eth1,mode=copy is the long form of eth1,mode=copy.
+		if !strings.Contains(first, "=") && first != "" {
+			// afpacket:eth1; and afxdp:eth1 is the long form of eth1.
 			spec.Interface = first
 			_, rest, _ = strings.Cut(rest, ",")
 		}
@@ -113,6 +114,16 @@ func ParseSpec(s string) (Spec, error) {
 				return Spec{}, specError("%q: %s is given twice", s, key)
 			}
 			spec.Options[key] = value
+		}
+	}
+	if ifname, ok := spec.Options[optionIface]; ok {
+		if spec.Interface != "" {
+			return Spec{}, specError("%q: the interface is given twice", s)
+		}
+		spec.Interface = ifname
+		delete(spec.Options, optionIface)
+		if ifname == "" {
+			return Spec{}, specError("%q: %s is empty", s, optionIface)
 		}
 	}
 	spec.Name = spec.Interface
@@ -157,13 +168,17 @@ func checkName(name string) error {
 func (s Spec) String() string {
 	var b strings.Builder
 	sep := ""
-	if s.Interface != "" {
+	switch {
+	case strings.Contains(s.Interface, "="):
+		b.WriteString(s.Driver + ":" + optionIface + "=" + s.Interface)
+		sep = ","
+	case s.Interface != "":
 		if s.Driver != DefaultDriver || strings.Contains(s.Interface, ":") {
 			b.WriteString(s.Driver + ":")
 		}
 		b.WriteString(s.Interface)
 		sep = ","
-	} else {
+	default:
 		b.WriteString(s.Driver + ":")
 	}
 	if s.Name != "" && s.Name != s.Interface {
@@ -195,7 +210,9 @@ type Reader struct {
 }
 
 // Read returns a Reader of the spec's options.
-func (s Spec) Read() *Reader { return &Reader{spec: s, known: []string{optionName, optionPollCPU}} }
+func (s Spec) Read() *Reader {
+	return &Reader{spec: s, known: []string{optionIface, optionName, optionPollCPU}}
+}
 
 // fail remembers the first mistake.
 func (r *Reader) fail(key, value, want string) {

@@ -29,6 +29,13 @@ func TestParseSpec(t *testing.T) {
 		{"afxdp:eth1", pmd.Spec{Driver: "afxdp", Name: "eth1", Interface: "eth1", Options: options{}}, "eth1"},
 		{"afxdp:eth1,mode=copy", pmd.Spec{Driver: "afxdp", Name: "eth1", Interface: "eth1", Options: options{"mode": "copy"}}, "eth1,mode=copy"},
 		{"afxdp:eth0:1", pmd.Spec{Driver: "afxdp", Name: "eth0:1", Interface: "eth0:1", Options: options{}}, ""},
+		{"afxdp:iface=eth1", pmd.Spec{Driver: "afxdp", Name: "eth1", Interface: "eth1", Options: options{}}, "eth1"},
+		{"afpacket:eth1", pmd.Spec{Driver: "afpacket", Name: "eth1", Interface: "eth1", Options: options{}}, ""},
+		{"afpacket:iface=eth1,queues=2", pmd.Spec{Driver: "afpacket", Name: "eth1", Interface: "eth1", Options: options{"queues": "2"}}, "afpacket:eth1,queues=2"},
+		{"tap:queues=2,iface=tap0,name=vm", pmd.Spec{Driver: "tap", Name: "vm", Interface: "tap0", Options: options{"queues": "2"}}, "tap:tap0,name=vm,queues=2"},
+		{"tap:tap0,pollcpu=1,2", pmd.Spec{Driver: "tap", Name: "tap0", Interface: "tap0", PollCPU: "1,2", Options: options{}}, ""},
+		{"tap:iface=a=b", pmd.Spec{Driver: "tap", Name: "a=b", Interface: "a=b", Options: options{}}, ""},
+		{"null:size", pmd.Spec{Driver: "null", Name: "size", Interface: "size", Options: options{}}, ""}, // refused by the driver
 		{"null:", pmd.Spec{Driver: "null", Options: options{}}, ""},
 		{"null:size=64", pmd.Spec{Driver: "null", Options: options{"size": "64"}}, ""},
 		{"null:name=n0,size=64,copy=on", pmd.Spec{Driver: "null", Name: "n0", Options: options{"size": "64", "copy": "on"}}, "null:name=n0,copy=on,size=64"},
@@ -56,7 +63,11 @@ func TestParseSpecErrors(t *testing.T) {
 		{"size=64", "begin with an interface"},
 		{"size=64:x", "begin with an interface"},
 		{":size=64", "no driver before the colon"},
-		{"null:size", `"size" is not key=value`},
+		{"null:copy=on,size", `"size" is not key=value`},
+		{"tap:tap0,iface=tap1", "the interface is given twice"},
+		{"eth1,iface=eth1", "the interface is given twice"},
+		{"tap:iface=", "iface is empty"},
+		{"tap:iface=a/b", `has '/'`},
 		{"null:=64", `"=64" is not key=value`},
 		{"eth1,,a=b", `"" is not key=value`},
 		{"eth1,a=1,a=2", "a is given twice"},
@@ -90,7 +101,8 @@ func TestParseSpecErrors(t *testing.T) {
 func FuzzParseSpec(f *testing.F) {
 	for _, s := range []string{
 		"eth1", "eth1,mode=copy,name=wan", "null:size=64", "afxdp:eth0:1,a=b", "ring:pair=a,name=b",
-		"x:", ":", ",", "=", "a:b:c=d", "afxdp:,a=b", "afxdp:=", "eth1,name=eth1", "\xff:a=\xff", "eth1,pollcpu=2,4-5,a=b", "x:pollcpu=,1",
+		"x:", ":", ",", "=", "a:b:c=d", "afxdp:,a=b", "afxdp:=", "eth1,name=eth1", "tap:tap0", "tap:iface=tap0,a=b", "tap:iface==", "x:iface=a:b,name=c",
+		"\xff:a=\xff", "eth1,pollcpu=2,4-5,a=b", "x:pollcpu=,1",
 	} {
 		f.Add(s)
 	}
@@ -163,7 +175,7 @@ func TestReaderErrors(t *testing.T) {
 		{"x:p=128", "p=128: use a number from 2 to 64"},
 		{"x:b=perhaps", "b=perhaps: use on or off"},
 		{"x:m=fast", "m=fast: use auto, copy"},
-		{"x:q=1", `driver x has no option "q"; it has b, m, n, name, p, pollcpu`},
+		{"x:q=1", `driver x has no option "q"; it has b, iface, m, n, name, p, pollcpu`},
 		{"x:z=1,y=1", `no option "y"`},
 		{"x:q=1,n=1", "n=1: use"},    // a bad value comes before an unknown option
 		{"x:m=fast,n=1", "n=1: use"}, // the first that was read

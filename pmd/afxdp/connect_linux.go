@@ -8,6 +8,7 @@ import (
 
 	"example.org/pmd/pmd"
 	"example.org/pmd/pmd/afxdp/internal/xsk"
+	"example.org/pmd/pmd/internal/netif"
 	"example.org/pmd/pmd/mbuf"
 
 	"github.com/asavie/xdp"
@@ -70,7 +71,7 @@ func (d *Device) connect(ctx context.Context) (*connection, error) {
 	}
 	attrs := l.Attrs()
 	if !d.cfg.TakeManagement {
-		if err := checkManagement(l); err != nil {
+		if err := netif.CheckManagement(l); err != nil {
 			return nil, fmt.Errorf("afxdp: %s: %w", name, err)
 		}
 	}
@@ -231,7 +232,7 @@ func (d *Device) openSocketsMode(ctx context.Context, conn *connection, zeroCopy
 		conn.pool = d.queues[0].pool
 	} else {
 		p, err := d.env.Pool(pmd.Class{
-			NUMANode: d.numaNode(), ZeroCopy: zeroCopy,
+			NUMANode: d.ns.NUMANode(d.cfg.Interface), ZeroCopy: zeroCopy,
 			FrameSize: d.cfg.FrameSize, Headroom: d.cfg.Headroom, Pages: d.cfg.Pages,
 		})
 		if err != nil {
@@ -348,7 +349,7 @@ func (d *Device) disconnect() error {
 		d.env.Host.Exclusive(q, q.detach)
 	}
 	entered := false
-	err := d.ns.do(func() error {
+	err := d.ns.Do(func() error {
 		entered = true
 		return d.hangUp(c)
 	})
@@ -365,7 +366,7 @@ func (d *Device) disconnect() error {
 			// In copy mode nobody writes to frames once close has returned. In
 			// zero-copy mode the NIC may, until the kernel has torn the queue
 			// down: then a new bind succeeds, or the interface is gone.
-			if werr := d.ns.do(func() error { return d.waitReleased(c, i) }); werr != nil {
+			if werr := d.ns.Do(func() error { return d.waitReleased(c, i) }); werr != nil {
 				err = errors.Join(err, werr)
 				continue // its frames stay in quarantine
 			}

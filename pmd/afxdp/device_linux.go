@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"example.org/pmd/pmd"
+	"example.org/pmd/pmd/internal/netif"
 )
 
 // Device is a network interface as a port: a queue for each receive queue of the
@@ -42,24 +43,24 @@ func (d *Driver) OpenConfig(ctx context.Context, cfg Config, env pmd.Env) (*Devi
 	}
 	d.recovered.Do(d.recoverSettings)
 	dev := &Device{cfg: cfg, drv: d, env: env, ns: newNamespace(cfg.Netns), stop: make(chan struct{})}
-	var watcher *watcher
-	err = dev.ns.do(func() (err error) {
+	var watcher *netif.Watcher
+	err = dev.ns.Do(func() (err error) {
 		// The watcher listens before the port is made, so no change is missed.
-		if watcher, err = newWatcher(); err != nil {
+		if watcher, err = netif.NewWatcher(); err != nil {
 			return fmt.Errorf("afxdp: %s: watch the interface: %w", cfg.Interface, err)
 		}
 		dev.conn, err = dev.connect(ctx)
 		return err
 	})
 	if err == nil {
-		dev.nsID = dev.ns.id()
+		dev.nsID = dev.ns.ID()
 		if err = dev.begin(); err != nil {
 			err = errors.Join(err, dev.disconnect())
 		}
 	}
 	if err != nil {
 		if watcher != nil {
-			watcher.close()
+			watcher.Close()
 		}
 		return nil, err
 	}

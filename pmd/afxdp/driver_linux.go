@@ -68,7 +68,7 @@ func (d *Driver) Probe(_ context.Context, spec pmd.Spec) (pmd.Estimate, error) {
 	}
 	dev := &Device{cfg: cfg, ns: newNamespace(cfg.Netns)}
 	var e pmd.Estimate
-	err = dev.ns.do(func() error {
+	err = dev.ns.Do(func() error {
 		l, err := netlink.LinkByName(cfg.Interface)
 		if err != nil {
 			return err
@@ -76,7 +76,7 @@ func (d *Driver) Probe(_ context.Context, spec pmd.Spec) (pmd.Estimate, error) {
 		if e.Queues, err = dev.count(dev.readChannels(l)); err != nil {
 			return err
 		}
-		e.NUMANode = dev.numaNode()
+		e.NUMANode = dev.ns.NUMANode(dev.cfg.Interface)
 		e.Frames = e.Queues * cfg.ringFrames()
 		return nil
 	})

@@ -1,9 +1,7 @@
 package afxdp
 
 import (
-	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -52,8 +50,8 @@ func (c channels) set(n int) string { return fmt.Sprintf("%s %d", c.unit, n) }
 // ethtool words a command that works from where the user is.
 func (d *Device) ethtool(flag, args string) string {
 	prefix := ""
-	if d.ns.path != "" {
-		prefix = "nsenter --net=" + d.ns.path + " "
+	if d.ns.Path() != "" {
+		prefix = "nsenter --net=" + d.ns.Path() + " "
 	}
 	return fmt.Sprintf("%sethtool %s %s %s", prefix, flag, d.cfg.Interface, args)
 }
@@ -77,7 +75,7 @@ func (d *Device) readChannels(l netlink.Link) channels {
 	})
 	if err != nil || c.live == 0 {
 		c.live = 1
-		_ = d.ns.sysfs(a.Name, func(dir string) error {
+		_ = d.ns.Sysfs(a.Name, func(dir string) error {
 			rx, err := filepath.Glob(filepath.Join(dir, "queues/rx-*"))
 			c.live = max(len(rx), 1)
 			return err
@@ -183,34 +181,6 @@ func queueList(qs []int) string {
 		i = j + 1
 	}
 	return "queues " + strings.Join(parts, ",")
-}
-
-// sysfs calls fn with the folder of an interface in sysfs. It is called inside the
-// namespace. What is mounted on /sys shows the interfaces of the namespace that
-// it was mounted in; for another one sysfs is mounted anew, where nobody sees it
-// (fsopen(2), Linux 5.2, needs CAP_SYS_ADMIN as entering a namespace does).
-func (n namespace) sysfs(name string, fn func(dir string) error) error {
-	if n.path == "" {
-		return fn(filepath.Join("/sys/class/net", name))
-	}
-	fs, err := unix.Fsopen("sysfs", unix.FSOPEN_CLOEXEC)
-	if err != nil {
-		return fmt.Errorf("sysfs of the namespace: %w", err)
-	}
-	defer unix.Close(fs)
-	if err := unix.FsconfigCreate(fs); err != nil {
-		return fmt.Errorf("sysfs of the namespace: %w", err)
-	}
-	root, err := unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC)
-	if err != nil {
-		return fmt.Errorf("sysfs of the namespace: %w", err)
-	}
-	defer unix.Close(root)
-	dir := fmt.Sprintf("/proc/self/fd/%d/class/net/%s", root, name)
-	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("%s is not in the sysfs of its namespace: %w", name, err)
-	}
-	return fn(dir)
 }
 
 // driverName returns the kernel's name of an interface's driver, or "?". It is

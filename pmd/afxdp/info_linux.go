@@ -3,13 +3,11 @@ package afxdp
 import (
 	"fmt"
 	"net"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 
-	"example.org/pmd/cpu"
 	"example.org/pmd/pmd"
+	"example.org/pmd/pmd/internal/netif"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -41,8 +39,8 @@ func (d *Device) describe(c *connection) pmd.Info {
 			info.Obtained[key] = value
 		}
 	}
-	_ = d.ns.do(func() error {
-		info.NUMANode = d.numaNode()
+	_ = d.ns.Do(func() error {
+		info.NUMANode = d.ns.NUMANode(d.cfg.Interface)
 		d.describeRings(c, set)
 		if c.settings != nil {
 			set("settings", strings.Join(c.settings.what, ", "))
@@ -55,7 +53,7 @@ func (d *Device) describe(c *connection) pmd.Info {
 	if c.refused != "" {
 		set("zerocopy", c.refused+"; copy mode taken")
 	}
-	set("netns", d.ns.path)
+	set("netns", d.ns.Path())
 	set("busy-poll", busyPollObtained(c))
 	info.Up, info.Detail = linkState(c.link, c)
 	return info
@@ -106,35 +104,11 @@ func busyPollObtained(c *connection) string {
 
 // linkState tells whether an interface can carry traffic, and if not, why.
 func linkState(l netlink.Link, c *connection) (up bool, detail string) {
-	a := l.Attrs()
-	switch {
-	case a.RawFlags&unix.IFF_UP == 0:
-		return false, "the interface is down: ip link set dev " + a.Name + " up"
-	case a.RawFlags&unix.IFF_RUNNING == 0:
-		return false, "no carrier: the link or the peer is down"
-	case a.MTU > mtuLimit(c.pool):
+	if up, detail = netif.LinkState(l); !up {
+		return up, detail
+	}
+	if a := l.Attrs(); a.MTU > mtuLimit(c.pool) {
 		return true, fmt.Sprintf("MTU %d is more than the %d that fit a frame: longer packets are lost, counted as rx_dropped", a.MTU, mtuLimit(c.pool))
 	}
 	return true, ""
-}
-
-// numaNode returns the interface's node on a machine with several, else -1: so
-// that one pool serves all ports where there is nothing to choose. It is called
-// inside the namespace.
-func (d *Device) numaNode() int {
-	nodes, err := filepath.Glob("/sys/devices/system/node/node[0-9]*")
-	if err != nil || len(nodes) < 2 {
-		return -1
-	}
-	node := -1
-	_ = d.ns.sysfs(d.cfg.Interface, func(dir string) error {
-		// dir is SYS/class/net/NAME, whatever SYS is.
-		sys := filepath.Dir(filepath.Dir(filepath.Dir(dir)))
-		n, err := cpu.InterfaceNode(os.DirFS(sys), d.cfg.Interface)
-		if err == nil {
-			node = n
-		}
-		return err
-	})
-	return node
 }

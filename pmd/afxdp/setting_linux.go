@@ -13,6 +13,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"example.org/pmd/pmd/internal/netif"
 	"example.org/pmd/pmd/journal"
 )
 
@@ -55,6 +56,11 @@ type settings struct {
 	what []string
 }
 
+// namespace is where an interface is, and its settings.
+type namespace struct{ netif.Namespace }
+
+func newNamespace(name string) namespace { return namespace{netif.NewNamespace(name)} }
+
 // read returns the value of a setting. It is called inside the namespace.
 func (n namespace) read(iface string, c journal.Change) (value string, err error) {
 	switch c.Kind {
@@ -65,7 +71,7 @@ func (n namespace) read(iface string, c journal.Change) (value string, err error
 			return err
 		})
 	case kindSysfs:
-		err = n.sysfs(iface, func(dir string) error {
+		err = n.Sysfs(iface, func(dir string) error {
 			b, err := os.ReadFile(filepath.Join(dir, filepath.Base(c.Key)))
 			value = strings.TrimSpace(string(b))
 			return err
@@ -84,7 +90,7 @@ func (n namespace) write(iface string, c journal.Change, value string) error {
 	case kindFeature:
 		err = withEthtool(func(e *ethtool.Ethtool) error { return e.Change(iface, map[string]bool{c.Key: value == "on"}) })
 	case kindSysfs:
-		err = n.sysfs(iface, func(dir string) error {
+		err = n.Sysfs(iface, func(dir string) error {
 			return os.WriteFile(filepath.Join(dir, filepath.Base(c.Key)), []byte(value), 0)
 		})
 	}
@@ -151,7 +157,7 @@ func (d *Device) adjust(l netlink.Link) (*settings, error) {
 	}
 	s := &settings{}
 	s.note, err = d.drv.notes().Write(journal.Record{
-		Interface: a.Name, Index: a.Index, Netns: d.ns.path, NetnsID: d.ns.id(), Changes: list,
+		Interface: a.Name, Index: a.Index, Netns: d.ns.Path(), NetnsID: d.ns.ID(), Changes: list,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("note what is to be put back (offloads=keep without busy-poll changes nothing): %w", err)
@@ -219,8 +225,8 @@ func (d *Driver) notes() *journal.Journal {
 func (d *Driver) recoverSettings() {
 	orphans, _ := d.notes().Orphans()
 	for _, note := range orphans {
-		ns := namespace{path: note.Netns}
-		id := ns.id()
+		ns := newNamespace(note.Netns)
+		id := ns.ID()
 		switch {
 		case id != note.NetnsID && note.Netns != "":
 			_ = note.Remove() // that namespace is gone, and its interfaces with it
@@ -229,7 +235,7 @@ func (d *Driver) recoverSettings() {
 			_ = note.Close() // of a process in another namespace
 			continue
 		}
-		_ = ns.do(func() error { return ns.putBack(note) })
+		_ = ns.Do(func() error { return ns.putBack(note) })
 		_ = note.Close() // if the namespace could not be entered
 	}
 }

@@ -9,45 +9,18 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"example.org/pmd/pmd"
+	"example.org/pmd/pmd/internal/netif"
 )
 
 // watchTick is how often a port looks at its interface although nothing was
 // reported: netlink may lose messages, and a namespace goes without one.
 const watchTick = 500 * time.Millisecond
 
-// watcher receives the kernel's word that some interface changed.
-type watcher struct {
-	updates chan netlink.LinkUpdate
-	done    chan struct{}
-}
-
-// newWatcher subscribes in the calling thread's namespace.
-func newWatcher() (*watcher, error) {
-	w := &watcher{updates: make(chan netlink.LinkUpdate, 64), done: make(chan struct{})}
-	err := netlink.LinkSubscribeWithOptions(w.updates, w.done, netlink.LinkSubscribeOptions{
-		// An error ends the subscription; the tick goes on.
-		ErrorCallback: func(error) {},
-	})
-	if err != nil {
-		return nil, err
-	}
-	return w, nil
-}
-
-func (w *watcher) close() {
-	close(w.done)
-	// The sender may be waiting for us to take one more.
-	go func() {
-		for range w.updates {
-		}
-	}()
-}
-
 // watch follows the interface until the device is closed.
-func (d *Device) watch(w *watcher) {
+func (d *Device) watch(w *netif.Watcher) {
 	defer func() {
 		if w != nil {
-			w.close()
+			w.Close()
 		}
 	}()
 	tick := time.NewTicker(watchTick)
@@ -55,7 +28,7 @@ func (d *Device) watch(w *watcher) {
 	for {
 		var updates chan netlink.LinkUpdate
 		if w != nil {
-			updates = w.updates
+			updates = w.Updates
 		}
 		select {
 		case <-d.stop:
@@ -68,8 +41,8 @@ func (d *Device) watch(w *watcher) {
 		case <-tick.C:
 		}
 		// A burst of messages needs one look.
-		for w != nil && len(w.updates) > 0 {
-			<-w.updates
+		for w != nil && len(w.Updates) > 0 {
+			<-w.Updates
 		}
 		w = d.look(w)
 	}
@@ -77,13 +50,13 @@ func (d *Device) watch(w *watcher) {
 
 // look compares the port with the interface and acts on what changed. It returns
 // the watcher to go on with: another one if the namespace has changed.
-func (d *Device) look(w *watcher) *watcher {
+func (d *Device) look(w *netif.Watcher) *netif.Watcher {
 	was := d.Info()
 	connected := d.conn != nil
-	if connected && d.ns.path != "" && d.ns.id() != d.nsID {
-		d.lose(fmt.Sprintf("network namespace %s was removed; waiting for it", d.ns.path))
+	if connected && d.ns.Path() != "" && d.ns.ID() != d.nsID {
+		d.lose(fmt.Sprintf("network namespace %s was removed; waiting for it", d.ns.Path()))
 		if w != nil {
-			w.close() // its socket would keep the namespace alive
+			w.Close() // its socket would keep the namespace alive
 			w = nil
 		}
 	}
@@ -133,7 +106,7 @@ func (d *Device) inspect() {
 	c := d.conn
 	var l netlink.Link
 	var ch channels
-	err := d.ns.do(func() (err error) {
+	err := d.ns.Do(func() (err error) {
 		if l, err = netlink.LinkByIndex(c.ifindex); err == nil {
 			ch = d.readChannels(l)
 		}
@@ -180,7 +153,7 @@ func (d *Device) faulty() (found bool) {
 func (d *Device) recount(l netlink.Link, ch channels) {
 	c := d.conn
 	c.channels = ch
-	_ = d.ns.do(func() error {
+	_ = d.ns.Do(func() error {
 		c.unpolled = d.unpolled(l, ch)
 		return nil
 	})
@@ -199,14 +172,14 @@ func (d *Device) lose(why string) {
 }
 
 // reconnect tries to take an interface of the same name.
-func (d *Device) reconnect(w *watcher) *watcher {
-	err := d.ns.do(func() (err error) {
+func (d *Device) reconnect(w *netif.Watcher) *netif.Watcher {
+	err := d.ns.Do(func() (err error) {
 		if _, err := netlink.LinkByName(d.cfg.Interface); err != nil {
 			return nil // not there yet; Detail has said so
 		}
 		if w == nil {
 			// Without one the tick does; it is only slower.
-			w, _ = newWatcher()
+			w, _ = netif.NewWatcher()
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), bindTime)
 		defer cancel()
@@ -214,7 +187,7 @@ func (d *Device) reconnect(w *watcher) *watcher {
 		return err
 	})
 	if err != nil {
-		if d.ns.path == "" || d.ns.id() != "" {
+		if d.ns.Path() == "" || d.ns.ID() != "" {
 			d.setState(false, err.Error())
 		}
 		return w
@@ -222,7 +195,7 @@ func (d *Device) reconnect(w *watcher) *watcher {
 	if d.conn == nil {
 		return w
 	}
-	d.nsID = d.ns.id()
+	d.nsID = d.ns.ID()
 	if err := d.begin(); err != nil {
 		d.lose(err.Error())
 	}

@@ -96,7 +96,7 @@ func TestExitStatus(t *testing.T) {
 		"run --port null:size=1 --socket SOCKET":  {2, "size=1"},
 		"run --port foo:x=1 --socket SOCKET":      {2, `no driver "foo"; there are afxdp, null`},
 		"run --port ,x --socket SOCKET":           {2, "begin with an interface"},
-		"run --port null:a --socket SOCKET":       {2, "is not key=value"},
+		"run --port null:a --socket SOCKET":       {2, "has no interface"},
 		"run --port nosuchif0 --socket SOCKET":    {1, "nosuchif0"},
 		"run --port null: --socket FILE":          {2, "is no socket"},
 		"run --port null: --socket LIVE":          {1, "pmd stop --socket"},

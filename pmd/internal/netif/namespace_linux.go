@@ -1,4 +1,4 @@
-package afxdp
+package netif
 
 import (
 	"fmt"
@@ -10,23 +10,28 @@ import (
 	"github.com/vishvananda/netns"
 )
 
-// namespace is where an interface is. The zero value is the process's own.
-type namespace struct {
+// Namespace is where an interface is. The zero value is the process's own.
+type Namespace struct {
 	path string
 }
 
-func newNamespace(name string) namespace {
+// NewNamespace returns the namespace of that name under /run/netns, or at that
+// path if name has a slash, or the process's own if it is empty.
+func NewNamespace(name string) Namespace {
 	if name == "" {
-		return namespace{}
+		return Namespace{}
 	}
 	if !strings.Contains(name, "/") {
 		name = filepath.Join("/run/netns", name)
 	}
-	return namespace{path: name}
+	return Namespace{path: name}
 }
 
-// id tells one namespace from another, empty if it is not there.
-func (n namespace) id() string {
+// Path returns where the namespace is, empty for the process's own.
+func (n Namespace) Path() string { return n.path }
+
+// ID tells one namespace from another, empty if it is not there.
+func (n Namespace) ID() string {
 	path := n.path
 	if path == "" {
 		path = "/proc/self/ns/net"
@@ -39,8 +44,8 @@ func (n namespace) id() string {
 	return h.UniqueId()
 }
 
-// do runs fn on a thread inside the namespace. Sockets that fn makes stay there.
-func (n namespace) do(fn func() error) error {
+// Do runs fn on a thread inside the namespace. Sockets that fn makes stay there.
+func (n Namespace) Do(fn func() error) error {
 	if n.path == "" {
 		return fn()
 	}

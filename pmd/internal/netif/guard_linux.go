@@ -1,4 +1,4 @@
-package afxdp
+package netif
 
 import (
 	"fmt"
@@ -11,10 +11,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// checkManagement refuses an interface that a person may be using to reach this
+// CheckManagement refuses an interface that a person may be using to reach this
 // machine: one that holds a default route or the address of the SSH session, or
 // belongs to a bridge or bond that does. It is called inside the namespace.
-func checkManagement(l netlink.Link) error {
+func CheckManagement(l netlink.Link) error {
 	name := l.Attrs().Name
 	mine := map[int]bool{l.Attrs().Index: true}
 	if m := l.Attrs().MasterIndex; m != 0 {

@@ -1,0 +1,247 @@
+package netif
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"example.org/pmd/pmd"
+)
+
+// tick is how often a port looks at its interface although nothing was reported:
+// netlink may lose messages, and a namespace goes without one.
+const tick = 500 * time.Millisecond
+
+// Holder is a driver's part of holding an interface. The calls come from one
+// goroutine at a time.
+type Holder interface {
+	// Take takes the interface and describes the port. It runs inside the
+	// namespace. An error that is ENODEV means that there is no such interface;
+	// nothing is held after an error.
+	Take() (ifindex int, info pmd.Info, err error)
+	// Look is shown the interface as it is now and corrects info. A reason in
+	// lost has the interface given up and taken again.
+	Look(l netlink.Link, info *pmd.Info) (lost string)
+	// Leave gives up everything that Take took.
+	Leave() error
+}
+
+// Keeper holds an interface for a driver from Hold to Close.
+type Keeper struct {
+	holder    Holder
+	ns        Namespace
+	ifname    string
+	stop      chan struct{}
+	stopped   sync.WaitGroup
+	notify    func(what string)
+	nsID      string // the watching goroutine's, as are the next two
+	connected bool
+	ifindex   int
+
+	// mu guards what follows. It is never held while the holder is called.
+	mu     sync.Mutex
+	info   pmd.Info
+	closed bool
+}
+
+// Hold has h take the interface called ifname and follows it until Close. notify is
+// told of every change of Info, from a goroutine of the Keeper.
+func Hold(ns Namespace, ifname string, h Holder, notify func(what string)) (*Keeper, error) {
+	k := &Keeper{holder: h, ns: ns, ifname: ifname, notify: notify, stop: make(chan struct{})}
+	var w *Watcher
+	err := ns.Do(func() (err error) {
+		// The watcher listens before the port is made, so no change is missed.
+		if w, err = NewWatcher(); err != nil {
+			return fmt.Errorf("watch the interface: %w", err)
+		}
+		k.ifindex, k.info, err = h.Take()
+		return err
+	})
+	if err != nil {
+		if w != nil {
+			w.Close()
+		}
+		return nil, err
+	}
+	k.nsID, k.connected = ns.ID(), true
+	k.stopped.Go(func() { k.watch(w) })
+	return k, nil
+}
+
+// Info describes the port as it is now. The map in it is not changed any more.
+func (k *Keeper) Info() pmd.Info {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.info
+}
+
+// Close has the holder give up the interface. Closing twice is harmless.
+func (k *Keeper) Close() error {
+	k.mu.Lock()
+	if k.closed {
+		k.mu.Unlock()
+		return nil
+	}
+	k.closed = true
+	k.mu.Unlock()
+	close(k.stop)
+	k.stopped.Wait()
+	k.setState(false, "closed")
+	return k.leave()
+}
+
+// leave gives up the interface, if it is held.
+func (k *Keeper) leave() error {
+	if !k.connected {
+		return nil
+	}
+	k.connected = false
+	return k.holder.Leave()
+}
+
+// setState changes what Info says of the link.
+func (k *Keeper) setState(up bool, detail string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.info.Up, k.info.Detail = up, detail
+}
+
+// watch follows the interface until the port is closed.
+func (k *Keeper) watch(w *Watcher) {
+	defer func() {
+		if w != nil {
+			w.Close()
+		}
+	}()
+	t := time.NewTicker(tick)
+	defer t.Stop()
+	for {
+		var updates chan netlink.LinkUpdate
+		if w != nil {
+			updates = w.Updates
+		}
+		select {
+		case <-k.stop:
+			return
+		case _, ok := <-updates:
+			if !ok {
+				w = nil // the tick goes on
+				continue
+			}
+		case <-t.C:
+		}
+		// A burst of messages needs one look.
+		for w != nil && len(w.Updates) > 0 {
+			<-w.Updates
+		}
+		w = k.look(w)
+	}
+}
+
+// look compares the port with the interface and acts on what changed. It returns
+// the watcher to go on with: another one if the namespace has changed.
+func (k *Keeper) look(w *Watcher) *Watcher {
+	was, connected := k.Info(), k.connected
+	if connected && k.ns.path != "" && k.ns.ID() != k.nsID {
+		k.lose(fmt.Sprintf("network namespace %s was removed; waiting for it", k.ns.path))
+		if w != nil {
+			w.Close() // its socket would keep the namespace alive
+			w = nil
+		}
+	}
+	if k.connected {
+		k.inspect()
+	}
+	if !k.connected {
+		w = k.retake(w)
+	}
+	now := k.Info()
+	if now.Up != was.Up || now.Detail != was.Detail || now.Mode != was.Mode || now.MTU != was.MTU ||
+		now.MAC.String() != was.MAC.String() {
+		k.notify(change(was.Up, now.Up, connected, now.Detail))
+	}
+	return w
+}
+
+// change words what happened to a port.
+func change(was, now, connected bool, detail string) string {
+	switch {
+	case now && !connected:
+		return "the interface is back"
+	case now && !was:
+		return "up"
+	case detail != "":
+		return detail
+	}
+	return "changed"
+}
+
+// inspect reads the state of an interface that is held.
+func (k *Keeper) inspect() {
+	var l netlink.Link
+	err := k.ns.Do(func() (err error) {
+		l, err = netlink.LinkByIndex(k.ifindex)
+		return err
+	})
+	switch {
+	case errors.As(err, &netlink.LinkNotFoundError{}):
+		k.lose("the interface is gone; waiting for " + k.ifname + " to come back")
+	case err == nil:
+		info := k.Info()
+		if lost := k.holder.Look(l, &info); lost != "" {
+			k.lose(lost)
+			return
+		}
+		k.mu.Lock()
+		k.info = info
+		k.mu.Unlock()
+	}
+	// Any other error cannot tell; the next tick asks again.
+}
+
+// lose gives up an interface that went away.
+func (k *Keeper) lose(why string) {
+	k.setState(false, why)
+	if err := k.leave(); err != nil {
+		k.setState(false, why+": "+err.Error())
+	}
+}
+
+// retake tries to take an interface of the same name.
+func (k *Keeper) retake(w *Watcher) *Watcher {
+	var index int
+	var info pmd.Info
+	err := k.ns.Do(func() (err error) {
+		if w == nil {
+			// Without one the tick does; it is only slower.
+			w, _ = NewWatcher()
+		}
+		index, info, err = k.holder.Take()
+		return err
+	})
+	switch {
+	case err == nil:
+		k.connected, k.ifindex, k.nsID = true, index, k.ns.ID()
+		k.mu.Lock()
+		k.info = info
+		k.mu.Unlock()
+	case errors.Is(err, unix.ENODEV), k.ns.path != "" && k.ns.ID() == "":
+		// Not there yet; Detail has said so.
+	default:
+		k.setState(false, err.Error())
+	}
+	return w
+}
+
+// Find looks up an interface by name. That there is none is ENODEV.
+func Find(ifname string) (netlink.Link, error) {
+	l, err := netlink.LinkByName(ifname)
+	if errors.As(err, &netlink.LinkNotFoundError{}) {
+		return nil, fmt.Errorf("no such interface; see ip link: %w", unix.ENODEV)
+	}
+	return l, err
+}
