@@ -129,6 +129,7 @@ var noExample = []string{
 	"pmd/afxdp/internal/vm",
 	"pmd/afxdp/internal/xsk",
 	"pmd/internal/netif",
+	"pmd/internal/netiftest",
 }
 
 // pkg is what is known of a package's documentation.

@@ -221,6 +221,13 @@ func (r *Reader) fail(key, value, want string) {
 	}
 }
 
+// Bad returns the error for the value of an option that the driver reads by itself;
+// want says what it should be.
+func (r *Reader) Bad(key, value, want string) error {
+	r.fail(key, value, want)
+	return r.err
+}
+
 // take returns the value of key, and whether the spec has it.
 func (r *Reader) take(key string) (string, bool) {
 	r.known = append(r.known, key)

@@ -3,6 +3,7 @@ package netif
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -30,14 +31,16 @@ type Holder interface {
 	Leave() error
 }
 
-// Keeper holds an interface for a driver from Hold to Close.
+// Keeper holds an interface for a driver from Hold to Close: it is the driver's
+// device.
 type Keeper struct {
 	holder    Holder
 	ns        Namespace
 	ifname    string
 	stop      chan struct{}
 	stopped   sync.WaitGroup
-	notify    func(what string)
+	host      pmd.Host
+	queues    []pmd.Queue
 	nsID      string // the watching goroutine's, as are the next two
 	connected bool
 	ifindex   int
@@ -48,10 +51,12 @@ type Keeper struct {
 	closed bool
 }
 
-// Hold has h take the interface called ifname and follows it until Close. notify is
-// told of every change of Info, from a goroutine of the Keeper.
-func Hold(ns Namespace, ifname string, h Holder, notify func(what string)) (*Keeper, error) {
-	k := &Keeper{holder: h, ns: ns, ifname: ifname, notify: notify, stop: make(chan struct{})}
+var _ pmd.Device = (*Keeper)(nil)
+
+// Hold has h take the interface called ifname for these queues, and follows it until
+// Close. The host is told of every change of Info.
+func Hold(ns Namespace, ifname string, h Holder, queues []pmd.Queue, host pmd.Host) (*Keeper, error) {
+	k := &Keeper{holder: h, ns: ns, ifname: ifname, queues: queues, host: host, stop: make(chan struct{})}
 	var w *Watcher
 	err := ns.Do(func() (err error) {
 		// The watcher listens before the port is made, so no change is missed.
@@ -72,14 +77,19 @@ func Hold(ns Namespace, ifname string, h Holder, notify func(what string)) (*Kee
 	return k, nil
 }
 
-// Info describes the port as it is now. The map in it is not changed any more.
+// Queues implements pmd.Device.
+func (k *Keeper) Queues() []pmd.Queue { return k.queues }
+
+// Info implements pmd.Device.
 func (k *Keeper) Info() pmd.Info {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.info
+	info := k.info
+	info.Obtained = maps.Clone(info.Obtained)
+	return info
 }
 
-// Close has the holder give up the interface. Closing twice is harmless.
+// Close implements pmd.Device: the holder gives up the interface.
 func (k *Keeper) Close() error {
 	k.mu.Lock()
 	if k.closed {
@@ -156,15 +166,22 @@ func (k *Keeper) look(w *Watcher) *Watcher {
 	if k.connected {
 		k.inspect()
 	}
+	was = k.tell(was, connected)
 	if !k.connected {
 		w = k.retake(w)
+		k.tell(was, false)
 	}
+	return w
+}
+
+// tell has the program hear of a change since was, and returns what is told now.
+func (k *Keeper) tell(was pmd.Info, connected bool) pmd.Info {
 	now := k.Info()
 	if now.Up != was.Up || now.Detail != was.Detail || now.Mode != was.Mode || now.MTU != was.MTU ||
 		now.MAC.String() != was.MAC.String() {
-		k.notify(change(was.Up, now.Up, connected, now.Detail))
+		k.host.Notify(k, change(was.Up, now.Up, connected, now.Detail))
 	}
-	return w
+	return now
 }
 
 // change words what happened to a port.
