@@ -53,7 +53,7 @@ var imports = map[string][]string{
 	"pmd/afxdp/internal/xsk": {"pmd/mbuf", "queue", xsys},
 	"pmd/internal/netif":     {"cpu", "pmd", xsys, netlink, netns},
 	"pmd/internal/netiftest": {"pmd", "pmd/mbuf", "pmd/netlab", "pmd/pmdtest", "dataplane", "dataplane/forward", xsys, testify},
-	"pmd/afpacket":           {"pmd", "pmd/mbuf", "pmd/internal/netif", xsys, netlink, ethtool},
+	"pmd/afpacket":           {"pmd", "pmd/mbuf", "pmd/internal/netif", "dataplane/packet", xsys, netlink},
 	"pmd/null":               {"pmd", "pmd/mbuf", "cpu", "queue", xsysCPU},
 	"pmd/ring":               {"pmd", "pmd/mbuf", "cpu", "queue", xsysCPU},
 	"pmd/pcap":               {"pmd", "pmd/mbuf", "cpu", "queue", xsys, gopacket},

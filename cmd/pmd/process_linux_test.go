@@ -503,7 +503,7 @@ func TestRunRefusals(t *testing.T) {
 		{"no such interface", []string{"--port", small, "--port", "nosuch0,netns=" + b.ports.Path()}, 1, `nosuch0: no such interface`},
 		{"no such namespace", []string{"--port", "p0,netns=nosuch"}, 1, `/run/netns/nosuch is not there`},
 		{"no such queue", []string{"--port", b.port(0, "queue=7")}, 1, `p0 queue 7: the interface has queues 0 to 0`},
-		{"no such driver", []string{"--port", "nosuch:x=1"}, 2, `no driver "nosuch"; there are afxdp, null`},
+		{"no such driver", []string{"--port", "nosuch:x=1"}, 2, `no driver "nosuch"; there are afpacket, afxdp, null`},
 		{"no such mode", []string{"--port", small, "--forward", "nosuch"}, 2, `--forward.*io`},
 		{"option unknown", []string{"--port", b.port(0, "nosuch=1")}, 2, `p0.*nosuch`},
 		{"option out of range", []string{"--port", b.port(0, "rx-ring=100")}, 2, `p0.*rx-ring`},

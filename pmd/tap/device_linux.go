@@ -19,7 +19,10 @@ import (
 // Driver opens tap ports. It has no state; the zero value is ready.
 type Driver struct{}
 
-var _ pmd.Driver = Driver{}
+var (
+	_ pmd.Driver = Driver{}
+	_ pmd.Prober = Driver{}
+)
 
 // Kind implements pmd.Driver.
 func (Driver) Kind() string { return Kind }
@@ -31,6 +34,15 @@ func (Driver) Open(_ context.Context, spec pmd.Spec, env pmd.Env) (pmd.Device, e
 		return nil, err
 	}
 	return New(cfg, env)
+}
+
+// Probe implements pmd.Prober. The queues hold no frame of the pool.
+func (Driver) Probe(_ context.Context, spec pmd.Spec) (pmd.Estimate, error) {
+	cfg, err := configFromSpec(spec)
+	if err != nil {
+		return pmd.Estimate{}, err
+	}
+	return pmd.Estimate{Queues: cfg.Queues, NUMANode: -1}, nil
 }
 
 // port is what the Keeper asks to hold the interface. Its calls come from one

@@ -28,6 +28,6 @@ func ExampleDriver_Open() {
 		fmt.Println(err)
 	}
 	// Output:
-	// bad port: tap:tap0,adr=10.0.0.1/24,queues=2: driver tap has no option "adr"; it has addr, iface, mac, mtu, name, netns, persist, queues, up
+	// bad port: tap:tap0,adr=10.0.0.1/24,queues=2: driver tap has no option "adr"; it has addr, iface, mac, mtu, name, netns, persist, pollcpu, queues, up
 	// bad port: tap:tap0,addr=10.0.0.1: addr=10.0.0.1: use an address and its prefix length, such as 192.0.2.1/24
 }

@@ -94,7 +94,7 @@ func TestExitStatus(t *testing.T) {
 		two + "--port null:name=a":                {2, "given twice"},
 		"run --port null:x=1 --socket SOCKET":     {2, `driver null has no option "x"; it has`},
 		"run --port null:size=1 --socket SOCKET":  {2, "size=1"},
-		"run --port foo:x=1 --socket SOCKET":      {2, `no driver "foo"; there are afxdp, null`},
+		"run --port foo:x=1 --socket SOCKET":      {2, `no driver "foo"; there are afpacket, afxdp, null`},
 		"run --port ,x --socket SOCKET":           {2, "begin with an interface"},
 		"run --port null:a --socket SOCKET":       {2, "has no interface"},
 		"run --port nosuchif0 --socket SOCKET":    {1, "nosuchif0"},
@@ -161,12 +161,14 @@ func TestSocketFromTheEnvironment(t *testing.T) {
 	assert.Contains(t, stderr, "/other", "the flag goes before")
 }
 
-func TestTakeManagementReachesAFXDPPortsOnly(t *testing.T) {
-	c := RunCmd{Port: []string{"eth1", "null:", "eth2,take-management=off"}, TakeManagement: true, Burst: 64, Forward: "io"}
+func TestTakeManagementReachesGuardedPortsOnly(t *testing.T) {
+	c := RunCmd{Port: []string{"eth1", "null:", "eth2,take-management=off", "afpacket:eth3", "tap:tap0"}, TakeManagement: true, Burst: 64, Forward: "io"}
 	cfg, err := c.config()
 	require.NoError(t, err)
 	assert.Equal(t, "on", cfg.Ports[0].Options["take-management"])
 	assert.NotContains(t, cfg.Ports[1].Options, "take-management")
+	assert.Equal(t, "on", cfg.Ports[3].Options["take-management"])
+	assert.NotContains(t, cfg.Ports[4].Options, "take-management")
 	assert.Equal(t, "off", cfg.Ports[2].Options["take-management"], "what a port says itself holds")
 }
 

@@ -37,7 +37,7 @@ type RunCmd struct {
 	Burst          int           `default:"64" placeholder:"N" help:"Frames a queue visit takes, 1 to 256 (default ${default})."`
 	Idle           string        `default:"adaptive" enum:"${idles}" placeholder:"POLICY" help:"What cores do while no frame comes: ${enum} (default ${default})."`
 	Frames         *int          `placeholder:"N" help:"Frames of each pool, rounded up to a power of two (default: 16384, or what the ports' rings hold)."`
-	TakeManagement bool          `apply:"live" help:"Allow AF_XDP ports that hold the default route or this SSH session."`
+	TakeManagement bool          `apply:"live" help:"Allow interfaces that hold the default route or this SSH session."`
 	Duration       time.Duration `apply:"process" short:"d" placeholder:"D" help:"Stop after this time, as in 30s (default: never)."`
 	JSON           bool          `apply:"process" name:"json" help:"At the end write the statistics as one JSON object, and nothing else, to standard output."`
 	Metrics        string        `apply:"process" placeholder:"[HOST:]PORT" help:"Serve GET /metrics for Prometheus there too; a port alone is one of 127.0.0.1 (default: on the control socket only)."`
@@ -71,7 +71,7 @@ func (c *RunCmd) config() (engine.Config, error) {
 		if err != nil {
 			return cfg, fmt.Errorf("run: --port: %w", err)
 		}
-		if _, said := spec.Options["take-management"]; c.TakeManagement && !said && spec.Driver == pmd.DefaultDriver {
+		if _, said := spec.Options["take-management"]; c.TakeManagement && !said && drivers.Guarded(spec.Driver) {
 			spec.Options["take-management"] = "on"
 		}
 		cfg.Ports = append(cfg.Ports, spec)

@@ -40,7 +40,7 @@ func TestValidateRefusesMistakes(t *testing.T) {
 		"negative burst":     {two, func(c *Config) { c.Burst = -1 }, "use 1 to 256"},
 		"frames":             {two, func(c *Config) { c.Pool = mbuf.Config{Frames: 3} }, "64 to 4194304"},
 		"name twice":         {[]string{"null:name=a", "ring:loop=on,name=a"}, func(*Config) {}, "a is given twice"},
-		"driver":             {[]string{"foo:x=1"}, func(*Config) {}, `no driver "foo"; there are afxdp, null`},
+		"driver":             {[]string{"foo:x=1"}, func(*Config) {}, `no driver "foo"; there are afpacket, afxdp, null`},
 		"link to nowhere":    {two, func(c *Config) { c.Links = []string{"a:c"} }, `no port "c"; there are 0 (a), 1 (b)`},
 		"link without colon": {two, func(c *Config) { c.Links = []string{"ab"} }, "two ports with a colon"},
 		"link twice":         {two, func(c *Config) { c.Links = []string{"a:b", "b:b"} }, "connected already"},
