@@ -75,6 +75,7 @@ var imports = map[string][]string{
 // and rapid: those that need the package's own names and the system beneath it, or
 // drivers to try it on.
 var testImports = map[string][]string{
+	"pmd/afxdp/internal/vm":  {"pmd/netlab", "pmd/netlab/netlabtest", xsys, netlink},
 	"pmd/afxdp/internal/xsk": {"pmd/netlab/netlabtest", ebpf, netlink, netns},
 	"pmd/pmdtest":            {"pmd/null", "pmd/ring"},
 }

@@ -1,6 +1,6 @@
 // Package vm runs the driver's tests on NICs that this machine does not have:
 // in a QEMU guest under software emulation, whose virtio_net and igb cards have
-// zero-copy. No hardware, no KVM and no root is needed.
+// zero-copy. No hardware and no KVM is needed; root for cards of several queues alone.
 //
 // # Model
 //
@@ -15,7 +15,8 @@
 //	            │         └──── dataplane ────┘          │
 //	       packet socket                           packet socket
 //
-// Cards of one hub hear each other. The far cards are sent from and listened on by
+// Cards of one hub hear each other. QEMU's hubs know one queue only: those of cards
+// with several are bridges between taps, in a network namespace of the test's. The far cards are sent from and listened on by
 // packet sockets, frame by frame numbered and checked.
 //
 // TestMatrix does all of that for each of [AllSeries]:

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -20,6 +21,9 @@ type NIC struct {
 	// Far is set for the card that plays the peer: the guest tells by the MAC
 	// address, see MAC.
 	Far bool
+	// Taps, if any, are the queues of a tap interface on this machine which plays
+	// the hub: the card has as many queues.
+	Taps []*os.File
 }
 
 // MAC returns the address by which the guest knows the card.
@@ -39,8 +43,9 @@ type Machine struct {
 	QEMU string
 	// Kernel and Initramfs are the files to boot.
 	Kernel, Initramfs string
-	// NICs are its cards.
-	NICs []NIC
+	// NICs are its cards. NewNICs, if not nil, makes new ones for each run.
+	NICs    []NIC
+	NewNICs func() []NIC
 	// Args are the arguments of init.
 	Args []string
 	// CPUs and Memory (MiB) of the guest. Default: 2 and 512.
@@ -51,7 +56,7 @@ type Machine struct {
 	Logs string
 
 	// run runs QEMU until it ends or ctx does. Default: start.
-	run func(ctx context.Context, argv []string) error
+	run func(ctx context.Context, argv []string, files []*os.File) error
 }
 
 // Error is a run that did not come to a good end.
@@ -122,7 +127,11 @@ func (m Machine) once(ctx context.Context, logs string) (*Report, error) {
 	}
 	limited, cancel := context.WithTimeoutCause(ctx, m.Limit, fmt.Errorf("it hangs: ended after %v", m.Limit))
 	defer cancel()
-	runErr := m.run(limited, m.argv(console, results))
+	if m.NewNICs != nil {
+		m.NICs = m.NewNICs()
+	}
+	argv, files := m.argv(console, results)
+	runErr := m.run(limited, argv, files)
 	log, err := os.ReadFile(console)
 	if err != nil {
 		return fail("logs", err)
@@ -170,9 +179,12 @@ func lineWith(text, what string) string {
 	return ""
 }
 
-// argv is QEMU's command line.
-func (m Machine) argv(console, results string) []string {
-	argv := []string{
+// firstFile is the number that the first of its files has in a child (os/exec).
+const firstFile = 3
+
+// argv is QEMU's command line, and the files it refers to by number.
+func (m Machine) argv(console, results string) (argv []string, files []*os.File) {
+	argv = []string{
 		m.QEMU, "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-monitor", "none",
 		// QEMU 7.2 spoils the flags after a CMPXCHG16B, on which a 6.12 kernel was seen
 		// to die early; without the instruction a kernel does as well.
@@ -194,14 +206,28 @@ func (m Machine) argv(console, results string) []string {
 		if n.Options != "" {
 			device += "," + n.Options
 		}
-		argv = append(argv, "-netdev", fmt.Sprintf("hubport,id=n%d,hubid=%d", i, n.Hub), "-device", device)
+		netdev := fmt.Sprintf("hubport,id=n%d,hubid=%d", i, n.Hub)
+		if len(n.Taps) > 0 {
+			var fds []string
+			for _, f := range n.Taps {
+				fds = append(fds, strconv.Itoa(firstFile+len(files)))
+				files = append(files, f)
+			}
+			netdev = fmt.Sprintf("tap,id=n%d,vhost=off,fds=%s", i, strings.Join(fds, ":"))
+		}
+		if len(n.Taps) > 1 {
+			// An interrupt for each queue each way, one for changes, one for control.
+			device += fmt.Sprintf(",mq=on,vectors=%d", 2*len(n.Taps)+2)
+		}
+		argv = append(argv, "-netdev", netdev, "-device", device)
 	}
-	return argv
+	return argv, files
 }
 
 // start runs QEMU as a child that is ended with ctx, by its own process id.
-func start(ctx context.Context, argv []string) error {
+func start(ctx context.Context, argv []string, files []*os.File) error {
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd.ExtraFiles = files
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	cmd.WaitDelay = 5 * time.Second

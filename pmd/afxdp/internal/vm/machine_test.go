@@ -3,6 +3,7 @@ package vm
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -21,7 +22,7 @@ type fake struct {
 	err              error
 }
 
-func (f fake) run(ctx context.Context, argv []string) error {
+func (f fake) run(ctx context.Context, argv []string, _ []*os.File) error {
 	var files []string
 	for i, a := range argv {
 		if a == "-serial" {
@@ -44,10 +45,10 @@ func (f fake) run(ctx context.Context, argv []string) error {
 func machine(t *testing.T, runs ...fake) Machine {
 	n := 0
 	return Machine{Name: "m", Kernel: "k", Initramfs: "i", Logs: filepath.Join(t.TempDir(), "logs"), Limit: 50 * time.Millisecond,
-		run: func(ctx context.Context, argv []string) error {
+		run: func(ctx context.Context, argv []string, files []*os.File) error {
 			f := runs[min(n, len(runs)-1)]
 			n++
-			return f.run(ctx, argv)
+			return f.run(ctx, argv, files)
 		}}
 }
 
@@ -123,7 +124,7 @@ func TestStartEndsItsProcess(t *testing.T) {
 	pid := filepath.Join(t.TempDir(), "pid")
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
-	err := start(ctx, []string{"sh", "-c", "echo $$ > " + pid + "; exec sleep 60"})
+	err := start(ctx, []string{"sh", "-c", "echo $$ > " + pid + "; exec sleep 60"}, nil)
 	require.ErrorContains(t, err, "killed")
 	text, err := os.ReadFile(pid)
 	require.NoError(t, err)
@@ -131,19 +132,33 @@ func TestStartEndsItsProcess(t *testing.T) {
 	require.NoError(t, err)
 	require.ErrorIs(t, syscall.Kill(n, 0), syscall.ESRCH)
 
-	require.ErrorContains(t, start(t.Context(), []string{"sh", "-c", "echo why >&2; exit 1"}), "exit status 1: why")
-	require.ErrorContains(t, start(t.Context(), []string{"no-such-emulator"}), "not found")
+	r, w, err := os.Pipe()
+	require.NoError(t, err)
+	defer r.Close()
+	require.NoError(t, start(t.Context(), []string{"sh", "-c", "echo told >&3"}, []*os.File{w}))
+	w.Close()
+	told, err := io.ReadAll(r)
+	require.NoError(t, err)
+	require.Equal(t, "told\n", string(told), "files have the numbers that argv counts on")
+
+	require.ErrorContains(t, start(t.Context(), []string{"sh", "-c", "echo why >&2; exit 1"}, nil), "exit status 1: why")
+	require.ErrorContains(t, start(t.Context(), []string{"no-such-emulator"}, nil), "not found")
 }
 
 func TestArgv(t *testing.T) {
 	m := Machine{QEMU: "q", Kernel: "k", Initramfs: "i", CPUs: 2, Memory: 512, Args: []string{"-test.v"}, NICs: []NIC{
 		{Model: "virtio-net-pci", Options: "x=on", Hub: 1}, {Model: "igb", Hub: 1, Far: true},
 	}}
-	line := strings.Join(m.argv("c", "r"), " ")
+	m.NICs = append(m.NICs, NIC{Model: "virtio-net-pci", Hub: 2, Taps: []*os.File{os.Stdin, os.Stdout}}, NIC{Model: "e1000e", Hub: 2, Far: true, Taps: []*os.File{os.Stderr}})
+	argv, files := m.argv("c", "r")
+	require.Equal(t, []*os.File{os.Stdin, os.Stdout, os.Stderr}, files)
+	line := strings.Join(argv, " ")
 	for _, want := range []string{
 		"q -nodefaults", "-kernel k -initrd i", " -- -test.v", "-serial file:c -serial file:r",
 		"-netdev hubport,id=n0,hubid=1 -device virtio-net-pci,netdev=n0,mac=02:70:6d:64:01:00,x=on",
 		"-device pcie-root-port,id=p1,chassis=2,slot=2 -netdev hubport,id=n1,hubid=1 -device igb,netdev=n1,mac=02:70:6d:64:01:01,bus=p1",
+		"-netdev tap,id=n2,vhost=off,fds=3:4 -device virtio-net-pci,netdev=n2,mac=02:70:6d:64:02:00,mq=on,vectors=6 ",
+		"-netdev tap,id=n3,vhost=off,fds=5 -device e1000e,netdev=n3,mac=02:70:6d:64:02:01",
 	} {
 		require.Contains(t, line, want)
 	}

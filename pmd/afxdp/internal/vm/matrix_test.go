@@ -106,12 +106,19 @@ func TestMatrix(t *testing.T) {
 	store.Newest = *newest
 
 	type guest struct {
-		name, flavour string
-		cards         []NIC
+		name, flavour, run string
+		cards              func(*testing.T) []NIC
 	}
-	guests := []guest{{"virtio_net", FlavourCloud, cards("virtio-net-pci", virtio, "vmxnet3")}}
+	guests := []guest{
+		{"virtio_net", FlavourCloud, *guestRun, func(*testing.T) []NIC { return cards("virtio-net-pci", virtio, "vmxnet3") }},
+	}
+	if *guestRun == "" {
+		guests = append(guests, guest{"virtio_net-2-queues", FlavourCloud, "TestForwardQueues", func(t *testing.T) []NIC {
+			return tapCards(t, "virtio-net-pci", virtio, 2)
+		}})
+	}
 	if s.igb {
-		guests = append(guests, guest{"igb", FlavourGeneric, cards("igb", "", "e1000e")})
+		guests = append(guests, guest{"igb", FlavourGeneric, *guestRun, func(*testing.T) []NIC { return cards("igb", "", "e1000e") }})
 	}
 	var rows []Row
 	var runs []Run
@@ -129,8 +136,8 @@ func TestMatrix(t *testing.T) {
 				require.NoError(t, err)
 				begin := time.Now()
 				r, first, err := Machine{
-					Name: k.Release + "-" + g.name, QEMU: s.qemu, Kernel: k.Image, Initramfs: initramfs, NICs: g.cards,
-					Args: []string{"-test.v", "-test.timeout=140s", "-test.run=" + *guestRun}, Logs: filepath.Join(s.dir, "logs"),
+					Name: k.Release + "-" + g.name, QEMU: s.qemu, Kernel: k.Image, Initramfs: initramfs, NewNICs: func() []NIC { return g.cards(t) },
+					Args: []string{"-test.v", "-test.timeout=120s", "-test.run=" + g.run}, Logs: filepath.Join(s.dir, "logs"),
 				}.Run(context.Background())
 				require.NoError(t, err)
 				if first != nil {

@@ -27,7 +27,7 @@ func TestConformance(t *testing.T) {
 					require.NoError(t, err)
 					require.Equal(t, mode, dev.Info().Mode, "the mode as read back")
 					running(t, p.port)
-					w := openWire(t, p.far)
+					w := openWire(t, p.far, 0x88b5) // the suite's EtherType
 					return pmdtest.Setup{
 						Device: dev,
 						Inject: func(packets [][]byte) int { return w.send(packets...) },

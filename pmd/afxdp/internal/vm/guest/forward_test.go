@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"example.org/pmd/dataplane"
 	"example.org/pmd/dataplane/forward"
@@ -38,7 +39,7 @@ func TestForward(t *testing.T) {
 	for _, mode := range modes(t, pair(t, 1).port) {
 		for _, fwd := range []string{"io", "macswap"} {
 			t.Run(mode+"/"+fwd, func(t *testing.T) {
-				r := newRig(t, mode, fwd, mbuf.Config{})
+				r := newRig(t, mode, fwd, dataplane.Config{})
 				r.carries()
 			})
 		}
@@ -51,7 +52,27 @@ func TestForwardHeadroom(t *testing.T) {
 		for _, pool := range []mbuf.Config{{Headroom: 128}, {FrameSize: 4096, Headroom: 192}} {
 			t.Run(fmt.Sprintf("%s/frame=%d/headroom=%d", mode, pool.FrameSize, pool.Headroom), func(t *testing.T) {
 				pool.Frames = 8192
-				newRig(t, mode, "io", pool).carries()
+				newRig(t, mode, "io", dataplane.Config{Pool: pool}).carries()
+			})
+		}
+	}
+}
+
+// Two queues a port, polled by one worker and by two: flows are spread over both.
+func TestForwardQueues(t *testing.T) {
+	for _, mode := range modes(t, pair(t, 1).port) {
+		for _, cores := range [][]int{{1}, {0, 1}} {
+			t.Run(fmt.Sprintf("%s/workers=%d", mode, len(cores)), func(t *testing.T) {
+				r := newRig(t, mode, "io", dataplane.Config{Cores: cores})
+				if n := len(r.devices[0].Queues()); n < 2 {
+					t.Skipf("the card has %d queue", n)
+				}
+				r.carries()
+				for i := range r.devices {
+					for _, q := range r.port(i).Queues {
+						require.NotZero(t, q.RxPackets, "frames on each queue: %+v", r.port(i).Queues)
+					}
+				}
 			})
 		}
 	}
@@ -68,14 +89,18 @@ type rig struct {
 	devices []pmd.Device
 }
 
-func newRig(t *testing.T, mode, fwd string, pool mbuf.Config) *rig {
+// newRig starts one. cfg says its pools, and its cores if not one.
+func newRig(t *testing.T, mode, fwd string, cfg dataplane.Config) *rig {
 	t.Helper()
 	r := &rig{t: t, mode: mode, fwd: fwd, a: pair(t, 1), b: pair(t, 2)}
 	out, err := forward.Connect(2)
 	require.NoError(t, err)
-	stage, err := forward.New(fwd, forward.Config{Out: out})
+	cfg.Stage, err = forward.New(fwd, forward.Config{Out: out})
 	require.NoError(t, err)
-	r.d, err = dataplane.New(dataplane.Config{Stage: stage, Cores: []int{1}, Pool: pool})
+	if len(cfg.Cores) == 0 {
+		cfg.Cores = []int{1}
+	}
+	r.d, err = dataplane.New(cfg)
 	require.NoError(t, err)
 	drv := afxdp.NewDriver()
 	for _, p := range []wirePair{r.a, r.b} {
@@ -84,7 +109,11 @@ func newRig(t *testing.T, mode, fwd string, pool mbuf.Config) *rig {
 		dev, err := drv.Open(t.Context(), spec, r.d.Env())
 		require.NoError(t, err)
 		r.devices = append(r.devices, dev)
-		_, err = r.d.AddPort(dev, dataplane.PortConfig{})
+		var workers []int // queue by queue, so that each sends on a queue of its own
+		for q := range dev.Queues() {
+			workers = append(workers, q%len(cfg.Cores))
+		}
+		_, err = r.d.AddPort(dev, dataplane.PortConfig{Workers: workers})
 		require.NoError(t, err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -108,8 +137,8 @@ func (r *rig) carries() {
 	t.Helper()
 	before, err := r.d.Stats(t.Context())
 	require.NoError(t, err)
-	run := &vm.Run{Driver: driverOf(r.a.port), Forward: r.fwd, Queues: 1, Workers: r.d.Workers(), Dropped: map[string]uint64{}, Owners: map[string]int{}}
-	wa, wb := openWire(t, r.a.far), openWire(t, r.b.far)
+	run := &vm.Run{Driver: driverOf(r.a.port), Forward: r.fwd, Queues: len(r.devices[0].Queues()), Workers: r.d.Workers(), Dropped: map[string]uint64{}, Owners: map[string]int{}}
+	wa, wb := openWire(t, r.a.far, unix.ETH_P_IP), openWire(t, r.b.far, unix.ETH_P_IP)
 	defer wa.close()
 	defer wb.close()
 	var wg sync.WaitGroup
@@ -226,17 +255,35 @@ func numbered(seq uint32, way byte, swapped bool) []byte {
 	}
 	copy(b, dst)
 	copy(b[6:], src)
-	binary.BigEndian.PutUint16(b[12:], etherType)
-	binary.BigEndian.PutUint32(b[14:], seq)
-	for i := 18; i < len(b); i++ {
+	// IPv4 and UDP as far as a card looks to spread flows, of which there are 16,
+	// and a bridge to let it through. UDP's checksum of 0 is none (RFC 768).
+	binary.BigEndian.PutUint16(b[12:], unix.ETH_P_IP)
+	b[14], b[22], b[23] = 0x45, 64, unix.IPPROTO_UDP
+	binary.BigEndian.PutUint16(b[16:], uint16(len(b)-14))
+	copy(b[26:], []byte{198, 51, 100, 1 + way, 198, 51, 100, 2 - way})
+	sum := uint32(0)
+	for i := 14; i < 34; i += 2 {
+		sum += uint32(binary.BigEndian.Uint16(b[i:]))
+	}
+	binary.BigEndian.PutUint16(b[24:], ^uint16(sum+sum>>16))
+	binary.BigEndian.PutUint16(b[34:], 1024+uint16(seq%16))
+	// Flows of the two ways are not each other's answers: a tap would have the
+	// answers come on the queue that the questions were sent on.
+	binary.BigEndian.PutUint16(b[36:], 9+uint16(way))
+	binary.BigEndian.PutUint16(b[38:], uint16(len(b)-34))
+	binary.BigEndian.PutUint32(b[numberAt:], seq)
+	for i := numberAt + 4; i < len(b); i++ {
 		b[i] = byte(rng.Uint32())
 	}
 	return b
 }
 
+// numberAt is where a frame's number is.
+const numberAt = 42
+
 func numberOf(b []byte) uint32 {
-	if len(b) < 18 {
+	if len(b) < numberAt+4 {
 		return frames
 	}
-	return binary.BigEndian.Uint32(b[14:])
+	return binary.BigEndian.Uint32(b[numberAt:])
 }

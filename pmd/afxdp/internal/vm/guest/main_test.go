@@ -52,6 +52,8 @@ func setUp() error {
 			return fmt.Errorf("mount %s: %w", m.at, err)
 		}
 	}
+	// A task that hangs in the kernel says where, on kernels that watch for it.
+	_ = os.WriteFile("/proc/sys/kernel/hung_task_timeout_secs", []byte("20"), 0)
 	if err := os.MkdirAll("/run/netns", 0o755); err != nil {
 		return err
 	}
@@ -165,12 +167,8 @@ type wire struct {
 	buf []byte
 }
 
-// etherType is what the tests' frames carry, those of the conformance suite too:
-// IEEE's first for local experiments.
-const etherType = 0x88b5
-
-// openWire opens a packet socket on an interface. It never blocks.
-func openWire(t testing.TB, name string) *wire {
+// openWire opens a packet socket on an interface for one EtherType. It never blocks.
+func openWire(t testing.TB, name string, etherType uint16) *wire {
 	t.Helper()
 	ifi, err := net.InterfaceByName(name)
 	require.NoError(t, err)
@@ -179,7 +177,7 @@ func openWire(t testing.TB, name string) *wire {
 	require.NoError(t, err)
 	require.NoError(t, unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 32<<20))
 	require.NoError(t, unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1))
-	require.NoError(t, unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: etherType>>8 | etherType&0xff<<8, Ifindex: ifi.Index}))
+	require.NoError(t, unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: etherType>>8 | etherType<<8, Ifindex: ifi.Index}))
 	return &wire{fd: fd, buf: make([]byte, 1<<14)}
 }
 

@@ -14,7 +14,6 @@ import (
 	"example.org/pmd/dataplane"
 	"example.org/pmd/pmd"
 	"example.org/pmd/pmd/afxdp"
-	"example.org/pmd/pmd/mbuf"
 )
 
 // What happens to ports in real life, on the best mode that the driver has.
@@ -26,7 +25,7 @@ func (r *rig) waitUp(i int, up bool) {
 }
 
 func TestLinkDownAndUp(t *testing.T) {
-	r := newRig(t, modes(t, pair(t, 1).port)[0], "io", mbuf.Config{})
+	r := newRig(t, modes(t, pair(t, 1).port)[0], "io", dataplane.Config{})
 	for range 2 {
 		l, err := netlink.LinkByName(r.a.port)
 		require.NoError(t, err)
@@ -42,7 +41,7 @@ func TestLinkDownAndUp(t *testing.T) {
 
 // The card is taken from its driver and given back, as when it is unplugged.
 func TestCardRemovedAndBack(t *testing.T) {
-	r := newRig(t, modes(t, pair(t, 1).port)[0], "io", mbuf.Config{})
+	r := newRig(t, modes(t, pair(t, 1).port)[0], "io", dataplane.Config{})
 	r.carries()
 	device, err := filepath.EvalSymlinks(filepath.Join("/sys/class/net", r.a.port, "device"))
 	require.NoError(t, err)
