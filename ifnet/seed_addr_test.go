@@ -404,6 +404,13 @@ func seedLink(t *testing.T, r *rig) {
 	}
 	require.NoError(t, r.AddAddr(bg, ifp, spec("203.0.113.1/24")))
 	r.cores.before = nil
+	// In front of those of another interface, of either family.
+	behind, _ := r.attach("eth1")
+	r.add(behind, "172.16.0.1/12", "2001:db8:1::1/64")
+	r.add(ifp, "2001:db8::1/64", "172.16.0.1/16")
+	require.Equal(t, "eth0 172.16.0.1/16", r.withAddr("172.16.0.1"))
+	require.Equal(t, "eth1 172.16.0.1/12", r.bestOf("172.16.0.1", "eth1"))
+	require.Equal(t, "eth1 2001:db8:1::1/64", r.bestOf("2001:db8::1", "eth1"))
 	// And at the head, where the link-level address is otherwise.
 	r.LinkAtHead(ifp, spec("10.0.0.1/8"))
 	require.Equal(t, "10.0.0.1/8", r.lists("eth0")[0])
