@@ -24,7 +24,10 @@ type wire struct {
 	a, b, ports *netlab.Namespace
 }
 
-func newWire(tb testing.TB) *wire {
+func newWire(tb testing.TB) *wire { return newWideWire(tb, 1) }
+
+// newWideWire makes a wire whose interfaces have this many queues.
+func newWideWire(tb testing.TB, queues int) *wire {
 	tb.Helper()
 	w := &wire{lab: netlabtest.New(tb)}
 	for name, ns := range map[string]**netlab.Namespace{"a": &w.a, "b": &w.b, "ports": &w.ports} {
@@ -32,18 +35,23 @@ func newWire(tb testing.TB) *wire {
 		*ns, err = w.lab.Namespace(name)
 		require.NoError(tb, err)
 	}
-	_, err := w.lab.Veth(netlab.VethEnd{Namespace: w.a, Name: "ha"}, netlab.VethEnd{Namespace: w.ports, Name: "p0"})
+	_, err := w.lab.Veth(netlab.VethEnd{Namespace: w.a, Name: "ha", Queues: queues}, netlab.VethEnd{Namespace: w.ports, Name: "p0"})
 	require.NoError(tb, err)
-	_, err = w.lab.Veth(netlab.VethEnd{Namespace: w.b, Name: "hb"}, netlab.VethEnd{Namespace: w.ports, Name: "p1"})
+	_, err = w.lab.Veth(netlab.VethEnd{Namespace: w.b, Name: "hb", Queues: queues}, netlab.VethEnd{Namespace: w.ports, Name: "p1"})
 	require.NoError(tb, err)
 	return w
 }
 
 // open opens both ports.
 func (w *wire) open(ctx context.Context, env pmd.Env) ([]pmd.Device, error) {
+	return w.openPorts(ctx, env, "p0", "p1")
+}
+
+// openPorts opens these ports on all their queues.
+func (w *wire) openPorts(ctx context.Context, env pmd.Env, names ...string) ([]pmd.Device, error) {
 	drv := afxdp.NewDriver()
 	var devs []pmd.Device
-	for _, name := range []string{"p0", "p1"} {
+	for _, name := range names {
 		d, err := drv.OpenConfig(ctx, afxdp.Config{Interface: name, Netns: w.ports.Path()}, env)
 		if err != nil {
 			for _, d := range devs {
@@ -83,18 +91,29 @@ func benchmarkAFXDP(b *testing.B, mode string) {
 	require.NoError(b, r.Close())
 }
 
-// flood sends 60-byte frames, 64 on a real wire, from host a as fast as one CPU
-// can, until the returned function is called.
-func (w *wire) flood(tb testing.TB, cpu int) (stop func()) {
+// flood sends 60-byte frames, 64 on a real wire, from host a as fast as the CPU can,
+// until the returned function is called. With a second CPU host b sends as well. A veth
+// receives what CPU i sends on queue i modulo its queues (veth_select_rxq).
+func (w *wire) flood(tb testing.TB, cpus ...int) (stop func()) {
 	tb.Helper()
-	gen, err := w.a.Generator("ha", netlab.GeneratorConfig{Size: 60})
-	require.NoError(tb, err)
-	require.NoError(tb, gen.Start(cpu))
+	var gens []*netlab.Generator
+	for i, cpu := range cpus {
+		host, name := w.a, "ha"
+		if i == 1 {
+			host, name = w.b, "hb"
+		}
+		gen, err := host.Generator(name, netlab.GeneratorConfig{Size: 60})
+		require.NoError(tb, err)
+		require.NoError(tb, gen.Start(cpu))
+		gens = append(gens, gen)
+	}
 	return func() {
 		tb.Helper()
-		_, err := gen.Stop()
-		require.NoError(tb, err)
-		require.NoError(tb, gen.Close())
+		for _, gen := range gens {
+			_, err := gen.Stop()
+			require.NoError(tb, err)
+			require.NoError(tb, gen.Close())
+		}
 	}
 }
 

@@ -19,206 +19,442 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"example.org/pmd/dataplane"
 	"example.org/pmd/dataplane/forward"
+	"example.org/pmd/pmd"
+	"example.org/pmd/pmd/mbuf"
+	"example.org/pmd/pmd/netlab"
 	"example.org/pmd/pmd/netlab/netlabtest"
 	"example.org/pmd/pmd/null"
 )
 
 // TestPeers compares with DPDK's testpmd, on request: PMD_PEERS=1, as root, with
-// dpdk-testpmd on PATH (Debian package dpdk-dev). PMD_ROUNDS sets the rounds.
+// dpdk-testpmd on PATH (Debian package dpdk-dev). PMD_PEERS_ROUNDS sets the rounds,
+// five or more, and PMD_PEERS_SECONDS the seconds measured of each; -run picks
+// subtests, each of which takes about 15 seconds a round.
+//
 // Both sides run in turn on the same CPUs; the figure of a round is the median of
 // its seconds, that of a side the median of its rounds, and the ratio the median of
-// the rounds' ratios.
+// the rounds' ratios. Frames are accounted for on both sides in every round: those
+// received are sent or dropped, and where a far end counts, it has those sent. Where it
+// does, its count is also the figure, for either side.
 func TestPeers(t *testing.T) {
-	if os.Getenv("PMD_PEERS") == "" {
-		t.Skip("set PMD_PEERS=1 to compare with dpdk-testpmd")
-	}
+	s := peerSettings(t)
 	netlabtest.RequireRoot(t)
-	testpmd, err := exec.LookPath("dpdk-testpmd")
+	path, err := exec.LookPath("dpdk-testpmd")
 	if err != nil {
 		t.Skip("no dpdk-testpmd on PATH: apt-get install dpdk-dev")
 	}
-	rounds := 5
-	if s := os.Getenv("PMD_ROUNDS"); s != "" {
-		rounds, err = strconv.Atoi(s)
-		require.NoError(t, err)
-	}
 	hugePages(t, 512)
+	peer := testpmd{settings: s, path: path, cores: 1}
+	has := func(mode string) bool { return slices.Contains(forward.Modes(), mode) }
+
 	for _, mode := range []string{"io", "macswap", "5tswap", "csum"} {
-		if !slices.Contains(forward.Modes(), mode) {
-			continue
+		if has(mode) {
+			t.Run("pcap/"+mode, func(t *testing.T) { peer.replay(t, mode) })
 		}
-		t.Run("pcap/"+mode, func(t *testing.T) {
-			path := writeCapture(t, 1024, 64)
-			compare(t, rounds,
-				func() float64 { return oursPcap(t, path, mode) },
-				func() float64 {
-					// Without a file or interface to send to, net_pcap discards, too.
-					return runTestpmd(t, exec.Command, nil, testpmd, mode, "net_pcap0,rx_pcap="+path+",infinite_rx=1", "net_pcap1,rx_pcap="+path+",infinite_rx=1")
-				})
-		})
+	}
+	for _, mode := range []string{"io", "macswap"} {
+		t.Run("null/"+mode, func(t *testing.T) { peer.memory(t, mode) })
 	}
 	for _, mode := range []string{"io", "macswap", "rxonly"} {
-		if mode != "rxonly" {
-			t.Run("null/"+mode, func(t *testing.T) {
-				compare(t, rounds,
-					func() float64 { return oursNull(t, mode) },
-					func() float64 {
-						return runTestpmd(t, exec.Command, nil, testpmd, mode, "net_null0,size=64,copy=0", "net_null1,size=64,copy=0")
-					})
-			})
-		}
-		t.Run("afxdp/"+mode, func(t *testing.T) {
-			w := newWire(t)
-			_, err := w.b.Sink("hb", false) // the far end, for both sides
-			require.NoError(t, err)
-			compare(t, rounds,
-				func() float64 { return oursAFXDP(t, w, mode) },
-				func() float64 {
-					// The generator wants a receiver, so it starts when testpmd runs.
-					stop := func() {}
-					defer func() { stop() }()
-					ready := func() { stop = w.flood(t, 0) }
-					inside := func(name string, args ...string) *exec.Cmd {
-						return exec.Command("nsenter", append([]string{"--net=" + w.ports.Path(), name}, args...)...)
-					}
-					// busy_budget=0 is its faster setting on veth.
-					return runTestpmd(t, inside, ready, testpmd, mode, "net_af_xdp0,iface=p0,busy_budget=0", "net_af_xdp1,iface=p1,busy_budget=0")
-				})
-		})
+		t.Run("afxdp/"+mode, func(t *testing.T) { peer.forward(t, mode, 1) })
 	}
+	if has("txonly") {
+		t.Run("afxdp/txonly", peer.transmit)
+	}
+	// Two cores, each with a generator on the same CPU.
+	t.Run("afxdp/queues=2/io", func(t *testing.T) { peer.forward(t, "io", 2) })
+}
+
+// settings are how long comparisons run.
+type settings struct{ rounds, seconds int }
+
+// peerSettings reads them from the environment, and skips the test if nobody asked for
+// comparisons.
+func peerSettings(t *testing.T) settings {
+	t.Helper()
+	if os.Getenv("PMD_PEERS") == "" {
+		t.Skip("set PMD_PEERS=1 to compare")
+	}
+	number := func(key string, least, other int) int {
+		s := os.Getenv(key)
+		if s == "" {
+			return other
+		}
+		n, err := strconv.Atoi(s)
+		require.NoError(t, err, key)
+		require.GreaterOrEqual(t, n, least, key)
+		return n
+	}
+	return settings{rounds: number("PMD_PEERS_ROUNDS", 1, 5), seconds: number("PMD_PEERS_SECONDS", 1, 4)}
+}
+
+// contender is one side of a comparison: a round of it returns frames a second.
+type contender struct {
+	name  string
+	round func() float64
 }
 
 // compare runs both sides in turn and prints medians and the ratio.
-func compare(t *testing.T, rounds int, ours, theirs func() float64) {
+func (s settings) compare(t *testing.T, ours, theirs contender) {
 	t.Helper()
+	if s.rounds < 5 {
+		t.Logf("%d rounds: a trial, not a result; there are no figures of fewer than five", s.rounds)
+	}
 	var a, b, ratio []float64
-	for i := range rounds {
+	for i := range s.rounds {
 		// Who is first changes, so that neither always finds a warm machine.
 		var x, y float64
 		if i%2 == 0 {
-			x = ours()
-			y = theirs()
+			x = ours.round()
+			y = theirs.round()
 		} else {
-			y = theirs()
-			x = ours()
+			y = theirs.round()
+			x = ours.round()
 		}
+		require.NotZero(t, y, "%s moved nothing", theirs.name)
 		a, b, ratio = append(a, x), append(b, y), append(ratio, x/y)
-		t.Logf("round %d: pmd %.3f Mpps, testpmd %.3f Mpps, ratio %.3f", i+1, x/1e6, y/1e6, x/y)
+		t.Logf("round %d: %s %.3f Mpps, %s %.3f Mpps, ratio %.3f", i+1, ours.name, x/1e6, theirs.name, y/1e6, x/y)
 	}
-	t.Logf("median of %d: pmd %.3f Mpps, testpmd %.3f Mpps, ratio %.3f (%.3f to %.3f)", rounds,
-		median(a)/1e6, median(b)/1e6, median(ratio), slices.Min(ratio), slices.Max(ratio))
+	t.Logf("median of %d: %s %.3f Mpps, %s %.3f Mpps, ratio %.3f (%.3f to %.3f)", s.rounds,
+		ours.name, median(a)/1e6, theirs.name, median(b)/1e6, median(ratio), slices.Min(ratio), slices.Max(ratio))
 }
 
-// seconds is how many seconds a round measures; skip is how many of testpmd's go
-// before, which are of its start.
-const (
-	seconds = 4
-	skip    = 3
-)
-
-// ourRate is the median over seconds of a running rig.
-func ourRate(t *testing.T, r *Rig, mode string) float64 {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	_, err := r.Measure(ctx, 0, 500*time.Millisecond)
-	require.NoError(t, err)
+// sample returns the median over seconds of what count counts.
+func (s settings) sample(count func() uint64) float64 {
 	var v []float64
-	for range seconds {
-		rate, err := r.Measure(ctx, 0, time.Second)
-		require.NoError(t, err)
-		if mode == "rxonly" {
-			v = append(v, rate.Received)
-		} else {
-			v = append(v, rate.Sent)
-		}
+	n, at := count(), time.Now()
+	for range s.seconds {
+		time.Sleep(time.Second)
+		m, now := count(), time.Now()
+		v = append(v, float64(m-n)/now.Sub(at).Seconds())
+		n, at = m, now
 	}
-	require.NoError(t, r.Check(ctx))
 	return median(v)
 }
 
-func oursNull(t *testing.T, mode string) float64 {
+// ourRound measures a rig: what it received or sent, or what count counts. It closes
+// the rig, after taking its account.
+func (s settings) ourRound(t *testing.T, r *Rig, mode string, count func() uint64) float64 {
 	t.Helper()
-	r, err := Start(t.Context(), RigConfig{Mode: mode, Cores: []int{1}, Open: openNull(null.Config{Size: 64})})
-	require.NoError(t, err)
-	defer func() { require.NoError(t, r.Close()) }()
-	return ourRate(t, r, mode)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if count == nil {
+		count = func() uint64 {
+			s, err := r.Stats(ctx)
+			require.NoError(t, err)
+			rx, tx, _ := totals(s)
+			if mode == "rxonly" {
+				return rx
+			}
+			return tx
+		}
+	}
+	time.Sleep(500 * time.Millisecond) // warm up
+	rate := s.sample(count)
+	require.NoError(t, r.Check(ctx))
+	return rate
 }
 
-func oursPcap(t *testing.T, path, mode string) float64 {
-	t.Helper()
-	r, err := Start(t.Context(), RigConfig{Mode: mode, Cores: []int{1}, Open: openPcap(path)})
-	require.NoError(t, err)
-	defer func() { require.NoError(t, r.Close()) }()
-	return ourRate(t, r, mode)
+// replay compares on captures in memory.
+func (p testpmd) replay(t *testing.T, mode string) {
+	path := writeCapture(t, 1024, 64)
+	// Without a file or interface to send to, net_pcap discards, as ours does.
+	p.mode, p.vdevs = mode, []string{"net_pcap0,rx_pcap=" + path + ",infinite_rx=1", "net_pcap1,rx_pcap=" + path + ",infinite_rx=1"}
+	p.compare(t, contender{"pmd", func() float64 { return p.inMemory(t, mode, openPcap(path)) }}, contender{"testpmd", func() float64 { return p.run(t) }})
 }
 
-func oursAFXDP(t *testing.T, w *wire, mode string) float64 {
-	t.Helper()
-	r, err := Start(t.Context(), RigConfig{Mode: mode, Cores: []int{1}, Open: w.open})
-	require.NoError(t, err)
-	defer func() { require.NoError(t, r.Close()) }()
-	stop := w.flood(t, 0)
-	defer stop()
-	return ourRate(t, r, mode)
+// memory compares on the null drivers.
+func (p testpmd) memory(t *testing.T, mode string) {
+	p.mode, p.vdevs = mode, []string{"net_null0,size=64,copy=0", "net_null1,size=64,copy=0"}
+	p.compare(t, contender{"pmd", func() float64 { return p.inMemory(t, mode, openNull(null.Config{Size: 64})) }}, contender{"testpmd", func() float64 { return p.run(t) }})
 }
 
-// rate lines of testpmd --stats-period.
+// inMemory is a round of ours over ports without an interface.
+func (s settings) inMemory(t *testing.T, mode string, open opener) float64 {
+	t.Helper()
+	r, err := Start(t.Context(), RigConfig{Mode: mode, Cores: []int{1}, Open: open})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, r.Close()) }()
+	return s.ourRound(t, r, mode, nil)
+}
+
+// opener opens the ports of a rig.
+type opener = func(context.Context, pmd.Env) ([]pmd.Device, error)
+
+// forward compares on veth, with one queue, polled on CPU 1 and fed from CPU 0, or with
+// two, polled on both CPUs, of which each also feeds one port on the queue that it polls.
+func (p testpmd) forward(t *testing.T, mode string, queues int) {
+	w := newWideWire(t, queues)
+	far := newFarEnd(t, w)
+	pollers, feeders := []int{1}, []int{0}
+	if queues == 2 {
+		pollers, feeders = []int{0, 1}, []int{0, 1}
+	}
+	count := far.count
+	if mode == "rxonly" {
+		count = nil
+	}
+	p.cores, p.mode, p.inside, p.count = queues, mode, w.ports, count
+	for q := range queues {
+		p.vdevs = append(p.vdevs, afxdpDevice(0, q), afxdpDevice(1, q))
+	}
+	p.compare(t,
+		contender{"pmd", func() float64 {
+			r, err := Start(t.Context(), RigConfig{
+				Mode: mode, Cores: pollers, Open: w.open, Pool: mbuf.Config{Frames: queues * mbuf.DefaultFrames},
+			})
+			require.NoError(t, err)
+			defer func() { require.NoError(t, r.Close()) }()
+			before := far.count()
+			stop := w.flood(t, feeders...)
+			rate := p.ourRound(t, r, mode, count)
+			stop()
+			far.has(before, r)
+			return rate
+		}},
+		contender{"testpmd", func() float64 {
+			before := far.count()
+			// The generator wants a receiver, so it starts when testpmd runs.
+			stop := func() {}
+			p.ready = func() { stop = w.flood(t, feeders...) }
+			p.done = func() { stop() }
+			rate := p.run(t)
+			far.had(before, p.sent, queues)
+			return rate
+		}})
+}
+
+// transmit compares what one core sends by itself, out of one port.
+func (p testpmd) transmit(t *testing.T) {
+	w := newWire(t)
+	far := newFarEnd(t, w)
+	p.mode, p.inside, p.vdevs, p.count = "txonly", w.ports, []string{afxdpDevice(1, 0)}, far.count
+	p.args = []string{"--txpkts=64"}
+	p.compare(t,
+		contender{"pmd", func() float64 {
+			before := far.count()
+			r, err := Start(t.Context(), RigConfig{Mode: "txonly", Cores: []int{1}, Open: func(ctx context.Context, env pmd.Env) ([]pmd.Device, error) {
+				return w.openPorts(ctx, env, "p1")
+			}})
+			require.NoError(t, err)
+			defer func() { require.NoError(t, r.Close()) }()
+			rate := p.ourRound(t, r, "txonly", far.count)
+			// It goes on sending: what it has sent before is there, and no more than
+			// after.
+			a, err := r.Stats(t.Context())
+			require.NoError(t, err)
+			there := far.count() - before
+			b, err := r.Stats(t.Context())
+			require.NoError(t, err)
+			require.GreaterOrEqual(t, there, a.Ports[0].TxPackets, "frames at the far end")
+			require.LessOrEqual(t, there, b.Ports[0].TxPackets+b.Ports[0].InHand, "frames at the far end")
+			return rate
+		}},
+		contender{"testpmd", func() float64 {
+			before := far.count()
+			rate := p.run(t)
+			far.had(before, p.sent, 1)
+			return rate
+		}})
+}
+
+// farEnd counts, in the kernel, the frames that arrive at the hosts behind the ports.
+type farEnd struct {
+	t     *testing.T
+	sinks []*netlab.Sink
+}
+
+func newFarEnd(t *testing.T, w *wire) *farEnd {
+	t.Helper()
+	a, err := w.a.Sink("ha", false)
+	require.NoError(t, err)
+	b, err := w.b.Sink("hb", false)
+	require.NoError(t, err)
+	return &farEnd{t, []*netlab.Sink{a, b}}
+}
+
+func (f *farEnd) count() uint64 {
+	f.t.Helper()
+	var sum uint64
+	for _, s := range f.sinks {
+		n, _, err := s.Count()
+		require.NoError(f.t, err)
+		sum += n
+	}
+	return sum
+}
+
+// has checks that all that a rig sent since it was started has arrived, which it may
+// still be doing.
+func (f *farEnd) has(before uint64, r *Rig) {
+	f.t.Helper()
+	require.Eventually(f.t, func() bool {
+		s, err := r.Stats(f.t.Context())
+		require.NoError(f.t, err)
+		var inHand uint64
+		for _, p := range s.Ports {
+			inHand += p.InHand
+		}
+		_, tx, _ := totals(s)
+		return inHand == 0 && tx == f.count()-before
+	}, 5*time.Second, 5*time.Millisecond, "frames sent and frames that arrived")
+}
+
+// had checks the same of testpmd, which counts a frame as sent when it is on the ring,
+// and leaves behind what is there at its end.
+func (f *farEnd) had(before, sent uint64, queues int) {
+	f.t.Helper()
+	const rings = 2 * 2048 // transmit and completion
+	there := f.count() - before
+	require.LessOrEqual(f.t, there, sent, "testpmd: frames at the far end")
+	require.LessOrEqual(f.t, sent-there, uint64(queues*rings), "testpmd: %d frames sent, %d at the far end", sent, there)
+}
+
+// testpmd is DPDK's forwarder, and how to run it.
+type testpmd struct {
+	settings
+	path, mode string
+	vdevs      []string
+	// cores is the number of CPUs that poll: CPU 1, or both.
+	cores int
+	args  []string
+	// inside is the namespace to run in; nil is ours.
+	inside *netlab.Namespace
+	// ready is called when it runs, done before it is told to stop.
+	ready, done func()
+	// count is what to measure by. Default: its own rates.
+	count func() uint64
+
+	// sent is how many frames the last run sent, by its own account.
+	sent uint64
+}
+
+// afxdpDevice is one queue of port i. net_af_xdp finds one queue on a veth, however many
+// there are, as it asks for combined channels; so a queue is a device of its own, and
+// testpmd pairs devices as it does ports. busy_budget=0 is the faster setting on veth.
+func afxdpDevice(i, queue int) string {
+	return fmt.Sprintf("net_af_xdp%d,iface=p%d,start_queue=%d,busy_budget=0", 2*queue+i, i, queue)
+}
+
+// lines of testpmd: rates with --stats-period, and the account at the end.
 var (
-	txRate = regexp.MustCompile(`Tx-pps:\s+(\d+)`)
-	rxRate = regexp.MustCompile(`Rx-pps:\s+(\d+)`)
+	txRate  = regexp.MustCompile(`Tx-pps:\s+(\d+)`)
+	rxRate  = regexp.MustCompile(`Rx-pps:\s+(\d+)`)
+	account = regexp.MustCompile(`(?s)Accumulated forward statistics for all ports.*?RX-packets: (\d+).*?TX-packets: (\d+)\s+TX-dropped: (\d+)`)
 )
 
-// runTestpmd runs testpmd on CPU 1 with its main thread on CPU 0 and returns the
-// median over some seconds of what both ports sent, or received for rxonly. ready, if
-// any, is called when it runs.
-func runTestpmd(t *testing.T, command func(string, ...string) *exec.Cmd, ready func(), testpmd, mode string, vdevs ...string) float64 {
+// skip is how many seconds of testpmd go before those measured: they are of its start.
+const skip = 3
+
+// run runs testpmd with its main thread, which sleeps, on CPU 0, and returns the median
+// over some seconds of what all ports sent, or received for rxonly.
+func (p *testpmd) run(t *testing.T) float64 {
 	t.Helper()
-	args := []string{"-l", "0,1", "-m", "512", "--in-memory", "--no-pci"}
-	for _, v := range vdevs {
+	lcores := map[int]string{1: "0@0,1@1", 2: "0@0,1@0,2@1"}[p.cores]
+	args := []string{p.path, "--lcores", lcores, "-m", "512", "--in-memory", "--no-pci"}
+	for _, v := range p.vdevs {
 		args = append(args, "--vdev", v)
 	}
-	args = append(args, "--", "--forward-mode="+mode, "--nb-cores=1", "--auto-start", "--stats-period", "1", "--total-num-mbufs=16384")
-	cmd := command(testpmd, args...)
+	args = append(args, "--", "--forward-mode="+p.mode, fmt.Sprintf("--nb-cores=%d", p.cores), "--auto-start", "--stats-period", "1",
+		fmt.Sprintf("--total-num-mbufs=%d", 16384*p.cores))
+	args = append(args, p.args...)
+	if p.inside != nil {
+		args = append([]string{"nsenter", "--net=" + p.inside.Path()}, args...)
+	}
+	cmd := exec.Command(args[0], args[1:]...)
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	cmd.Stderr = cmd.Stdout
 	require.NoError(t, cmd.Start())
-	kill := time.AfterFunc(60*time.Second, func() { _ = cmd.Process.Kill() })
+	kill := time.AfterFunc(time.Minute+time.Duration(p.seconds)*time.Second, func() { _ = cmd.Process.Kill() })
 	defer kill.Stop()
+	done := p.done
+	if done == nil {
+		done = func() {}
+	}
+	defer func() { done() }()
 	want := txRate
-	if mode == "rxonly" {
+	if p.mode == "rxonly" {
 		want = rxRate
 	}
-	var v []float64
+	var v []float64 // by second
+	var rate float64
 	var all strings.Builder
 	sum, n := 0.0, 0
 	asked := false
 	for s := bufio.NewScanner(out); s.Scan(); {
 		all.WriteString(s.Text() + "\n")
 		m := want.FindStringSubmatch(s.Text())
-		if m == nil {
+		if m == nil || asked {
 			continue
 		}
 		x, err := strconv.ParseFloat(m[1], 64)
 		require.NoError(t, err)
 		sum += x
-		if n++; n < len(vdevs) {
+		if n++; n < len(p.vdevs) {
 			continue
 		}
-		if v = append(v, sum); len(v) == 1 && ready != nil {
-			ready()
+		if v = append(v, sum); len(v) == 1 && p.ready != nil {
+			p.ready()
 		}
 		sum, n = 0, 0
-		if len(v) == skip+seconds && !asked {
-			asked = true
-			require.NoError(t, cmd.Process.Signal(unix.SIGINT))
+		switch {
+		case len(v) == skip && p.count != nil:
+			rate = p.sample(p.count)
+		case len(v) == skip+p.seconds && p.count == nil:
+			rate = median(v[skip:])
+		default:
+			continue
 		}
+		asked = true
+		done()
+		done = func() {}
+		require.NoError(t, cmd.Process.Signal(unix.SIGINT))
 	}
 	_ = cmd.Wait() // testpmd's exit status after a signal says nothing
-	require.GreaterOrEqual(t, len(v), skip+seconds, "testpmd ended early:\n%s", all.String())
-	return median(v[skip : skip+seconds])
+	require.True(t, asked, "testpmd ended early:\n%s", all.String())
+	p.accounted(t, all.String())
+	return rate
+}
+
+// accounted checks the account that testpmd gives at its end.
+func (p *testpmd) accounted(t *testing.T, text string) {
+	t.Helper()
+	m := account.FindStringSubmatch(text)
+	require.NotNil(t, m, "testpmd gave no account:\n%s", text)
+	var v [3]uint64
+	for i := range v {
+		var err error
+		v[i], err = strconv.ParseUint(m[i+1], 10, 64)
+		require.NoError(t, err)
+	}
+	p.sent = v[1]
+	switch p.mode {
+	case "rxonly":
+		require.Zero(t, v[1], "testpmd in mode rxonly sent frames")
+	case "txonly":
+	default:
+		require.Equal(t, v[0], v[1]+v[2], "testpmd: frames received, and those sent and dropped")
+	}
+}
+
+// TestSendQueueRatio compares the path through a send queue, each port on a worker of
+// its own, with the direct one, both ports on one worker: frames a second and core. It
+// takes turns as TestPeers does, on the same request.
+func TestSendQueueRatio(t *testing.T) {
+	s := peerSettings(t)
+	cores := []int{0, 1}
+	round := func(cores, workers []int) func() float64 {
+		return func() float64 {
+			r, err := Start(t.Context(), RigConfig{Mode: "io", Cores: cores, Workers: workers, Idle: dataplane.IdleSpin, Open: openNull(null.Config{Size: 64})})
+			require.NoError(t, err)
+			defer func() { require.NoError(t, r.Close()) }()
+			return s.ourRound(t, r, "io", nil) / float64(len(cores))
+		}
+	}
+	s.compare(t, contender{"send queue", round(cores, []int{0, 1})}, contender{"direct", round(cores[1:], []int{0, 0})})
 }
 
 // hugePages reserves pages of 2 MiB and mounts hugetlbfs if nobody has, and puts
