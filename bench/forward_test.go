@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net/netip"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -11,6 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"example.org/pmd/cpu"
+	"example.org/pmd/dataplane/forward"
+	"example.org/pmd/dataplane/packet"
 	"example.org/pmd/pmd"
 	"example.org/pmd/pmd/mbuf"
 	"example.org/pmd/pmd/null"
@@ -25,9 +28,10 @@ func pollCPU(tb testing.TB) int {
 }
 
 // BenchmarkForward forwards between two ports on one core, and reports the frames
-// that left, or for rxonly those that came.
+// that left, or for rxonly those that came. Frames are valid UDP over IPv4; icmpecho
+// has none to answer and reports those that it dropped.
 func BenchmarkForward(b *testing.B) {
-	for _, mode := range []string{"io", "mac", "macswap", "rxonly"} {
+	for _, mode := range forward.Modes() {
 		b.Run(fmt.Sprintf("driver=null/mode=%s/size=64", mode), func(b *testing.B) { benchmarkNull(b, mode) })
 	}
 	for _, mode := range []string{"io", "mac", "macswap", "rxonly"} {
@@ -86,7 +90,7 @@ func openNull(cfg null.Config) func(context.Context, pmd.Env) ([]pmd.Device, err
 
 func benchmarkNull(b *testing.B, mode string) {
 	checkEffect(b, mode)
-	r, err := Start(b.Context(), RigConfig{Mode: mode, Cores: []int{pollCPU(b)}, Open: openNull(null.Config{Size: 64})})
+	r, err := Start(b.Context(), RigConfig{Mode: mode, Cores: []int{pollCPU(b)}, Open: openNull(null.Config{Size: 64, NoRx: mode == "txonly"})})
 	require.NoError(b, err)
 	measure(b, r, mode)
 	require.NoError(b, r.Close())
@@ -106,7 +110,7 @@ func measure(b *testing.B, r *Rig, mode string) {
 	require.NoError(b, err)
 	require.NoError(b, r.Check(ctx))
 	pps := rate.Sent
-	if mode == "rxonly" {
+	if mode == "rxonly" || mode == "icmpecho" {
 		pps = rate.Received
 	}
 	b.ReportMetric(pps, "pkts/s")
@@ -114,47 +118,85 @@ func measure(b *testing.B, r *Rig, mode string) {
 	b.ReportMetric(0, "ns/op") // per b.N, of which more than N are measured
 }
 
+// effect is what to give a mode, and what to look for in what leaves.
+type effect struct {
+	content []byte
+	noRx    bool
+	shows   func(p []byte, macs [][]byte) bool
+}
+
+// effects are those of all modes.
+func effects(tb testing.TB) map[string]effect {
+	dst, src := packet.MAC{2, 0, 0, 0, 0, 0xd}, packet.MAC{2, 0, 0, 0, 0, 0x5}
+	a, b := netip.MustParseAddr("198.18.0.1"), netip.MustParseAddr("198.19.0.1")
+	udp := func(src, dst packet.MAC, from, to netip.Addr, ports ...uint16) []byte {
+		f := make([]byte, 64)
+		n := packet.PutUDP(f, packet.Ends{Src: src, Dst: dst, SrcIP: from, DstIP: to}, ports[0], ports[1], bytes.Repeat([]byte{0xa5}, 22))
+		require.Equal(tb, 64, n)
+		return f
+	}
+	plain := udp(src, dst, a, b, 49152, 9)
+	is := func(want []byte) func([]byte, [][]byte) bool {
+		return func(p []byte, _ [][]byte) bool { return bytes.Equal(p, want) }
+	}
+	own := func(p []byte, macs [][]byte) bool {
+		for _, m := range macs {
+			if bytes.Equal(p[6:12], m) {
+				return bytes.Equal(p[:5], []byte{2, 0, 0, 0, 0})
+			}
+		}
+		return false
+	}
+	made := func(p []byte, macs [][]byte) bool {
+		l := packet.Parse(p)
+		return len(p) == 64 && own(p, macs) && l.Fault == packet.FaultNone && l.Protocol == packet.ProtocolUDP &&
+			packet.Checksum(p[14:34]) == 0 && packet.PseudoIPv4([4]byte(p[26:30]), [4]byte(p[30:34]), 17, 30).Add(p[34:]).Fold() == 0xffff
+	}
+	wrong := bytes.Clone(plain)
+	wrong[24], wrong[40] = wrong[24]+1, wrong[40]+1 // both checksums
+	request := make([]byte, 64)
+	require.Equal(tb, 64, packet.PutEchoRequest(request, packet.Ends{Src: src, Dst: dst, SrcIP: a, DstIP: b}, 1, 2, make([]byte, 22)))
+	macSwapped := bytes.Clone(plain)
+	packet.EthernetAt(macSwapped).SwapAddresses()
+	return map[string]effect{
+		"io":      {content: plain, shows: is(plain)},
+		"noisy":   {content: plain, shows: is(plain)},
+		"macswap": {content: plain, shows: is(macSwapped)},
+		"5tswap":  {content: plain, shows: is(udp(dst, src, b, a, 9, 49152))},
+		"csum":    {content: wrong, shows: is(plain)},
+		"mac":     {content: plain, shows: func(p []byte, macs [][]byte) bool { return own(p, macs) && bytes.Equal(p[12:], plain[12:]) }},
+		"rxonly":  {content: plain},
+		"icmpecho": {content: request, shows: func(p []byte, _ [][]byte) bool {
+			return bytes.Equal(p[:6], src[:]) && p[34] == packet.ICMPEchoReply && packet.Checksum(p[34:]) == 0
+		}},
+		"txonly":  {noRx: true, shows: made},
+		"flowgen": {content: plain, shows: made},
+	}
+}
+
 // checkEffect runs the mode over frames that are written anew each time, and looks
 // at what leaves.
 func checkEffect(tb testing.TB, mode string) {
 	tb.Helper()
-	dst, src := []byte{2, 0, 0, 0, 0, 0xd}, []byte{2, 0, 0, 0, 0, 0x5}
-	payload := bytes.Repeat([]byte{0xa5}, 50)
-	content := append(append(append([]byte{}, dst...), src...), payload...)
+	e, known := effects(tb)[mode]
+	require.True(tb, known, "mode %s: nothing to look for", mode)
 	var good, bad atomic.Uint64
-	var r *Rig
-	macs := map[string][]byte{}
+	var macs [][]byte
 	inspect := func(frames []mbuf.Frame, mem mbuf.Mem) {
 		for _, f := range frames {
-			p := mem.Bytes(f)
-			ok := len(p) == 64 && bytes.Equal(p[12:62], payload)
-			switch mode {
-			case "io":
-				ok = ok && bytes.Equal(p[:6], dst) && bytes.Equal(p[6:12], src)
-			case "macswap":
-				ok = ok && bytes.Equal(p[:6], src) && bytes.Equal(p[6:12], dst)
-			case "mac":
-				known := false
-				for _, m := range macs {
-					known = known || bytes.Equal(p[6:12], m)
-				}
-				ok = ok && known && bytes.Equal(p[:5], []byte{2, 0, 0, 0, 0})
-			default:
-				ok = false // nothing may leave
-			}
-			if ok {
+			if e.shows != nil && e.shows(mem.Bytes(f), macs) {
 				good.Add(1)
 			} else {
 				bad.Add(1)
 			}
 		}
 	}
-	open := openNull(null.Config{Size: 64, Content: content, Copy: true, Inspect: inspect})
+	open := openNull(null.Config{Size: 64, Content: e.content, Copy: true, NoRx: e.noRx, Inspect: inspect})
 	r, err := Start(tb.Context(), RigConfig{Mode: mode, Cores: []int{pollCPU(tb)},
 		Open: func(ctx context.Context, env pmd.Env) ([]pmd.Device, error) {
 			devs, err := open(ctx, env)
 			for _, d := range devs {
-				macs[d.Info().Name] = d.Info().MAC
+				macs = append(macs, d.Info().MAC)
 			}
 			return devs, err
 		}})
@@ -163,16 +205,17 @@ func checkEffect(tb testing.TB, mode string) {
 	defer cancel()
 	_, err = r.Measure(ctx, 10000, 0)
 	require.NoError(tb, err)
+	require.NoError(tb, r.Check(ctx))
 	require.NoError(tb, r.Close())
 	require.Zero(tb, bad.Load(), "frames that left do not show the effect of mode %s", mode)
-	if mode != "rxonly" {
+	if e.shows != nil {
 		require.NotZero(tb, good.Load())
 	}
 }
 
 // TestForwardEffect is the check of the benchmarks by itself.
 func TestForwardEffect(t *testing.T) {
-	for _, mode := range []string{"io", "mac", "macswap", "rxonly"} {
+	for _, mode := range forward.Modes() {
 		t.Run(mode, func(t *testing.T) { checkEffect(t, mode) })
 	}
 }

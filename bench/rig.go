@@ -122,8 +122,8 @@ type Rate struct {
 	Packets uint64
 }
 
-// Measure counts until at least packets frames were received and at least least
-// has passed. It ends with ctx at the latest.
+// Measure counts until at least packets frames were received, or sent where none is
+// received, and at least least has passed. It ends with ctx at the latest.
 func (r *Rig) Measure(ctx context.Context, packets uint64, least time.Duration) (Rate, error) {
 	a, err := r.d.Stats(ctx)
 	if err != nil {
@@ -143,7 +143,7 @@ func (r *Rig) Measure(ctx context.Context, packets uint64, least time.Duration) 
 		}
 		rx, tx, drop := totals(b)
 		t := b.Time.Sub(a.Time)
-		if rx-rx0 >= packets && t >= least {
+		if max(rx-rx0, tx-tx0) >= packets && t >= least {
 			return Rate{
 				Received: float64(rx-rx0) / t.Seconds(), Sent: float64(tx-tx0) / t.Seconds(),
 				Dropped: drop - drop0, Elapsed: t, Packets: rx - rx0,
@@ -164,20 +164,24 @@ func totals(s *dataplane.Stats) (rx, tx, dropped uint64) {
 	return rx, tx, dropped
 }
 
-// Check takes the account: frames received are sent, dropped or in hand, and the
-// pools are complete.
+// Check takes the account: frames received or generated are sent, dropped, in hand
+// or held by the stage, and the pools are complete.
 func (r *Rig) Check(ctx context.Context) error {
 	s, err := r.d.StatsWithAccounts(ctx)
 	if err != nil {
 		return err
 	}
-	var inHand uint64
+	var inHand, generated uint64
 	for _, p := range s.Ports {
 		inHand += p.InHand
+		generated += p.Generated
+	}
+	for _, c := range s.Cores {
+		inHand += c.Held
 	}
 	rx, tx, dropped := totals(s)
-	if rx != tx+dropped+inHand {
-		err = fmt.Errorf("bench: %d frames received, but %d sent, %d dropped and %d in hand", rx, tx, dropped, inHand)
+	if rx+generated != tx+dropped+inHand {
+		err = fmt.Errorf("bench: %d frames received and %d generated, but %d sent, %d dropped and %d in hand", rx, generated, tx, dropped, inHand)
 	}
 	for _, p := range s.Pools {
 		if !p.Balanced() {

@@ -201,13 +201,14 @@ func New(cfg Config) (*Dataplane, error) {
 		owner: map[pmd.Queue]*Worker{}, ring: make(chan struct{}, 1),
 	}
 	for i, id := range cfg.Cores {
-		w := &Worker{id: i, cpu: id, stage: cfg.Stage, local: mbuf.NewLocal(), many: len(cfg.Cores) > 1,
+		w := &Worker{id: i, cpu: id, local: mbuf.NewLocal(), many: len(cfg.Cores) > 1,
 			clock: clock, slice: clock.Cycles(cpu.YieldEvery)}
 		if w.bell, err = queue.NewBell(); err != nil {
 			return nil, errors.Join(fmt.Errorf("dataplane: worker %d: %w", i, err), d.closeBells())
 		}
 		w.sleep.setIdle(cfg.Idle, clock)
 		w.poll.set(defaultPollConfig(cfg.Burst, cfg.Idle), clock, clock.Now())
+		w.setStage(cfg.Stage)
 		w.unmanned.Store(true) // before any goroutine knows w
 		d.workers = append(d.workers, w)
 	}
@@ -663,7 +664,7 @@ func (d *Dataplane) SetStage(ctx context.Context, s Stage) error {
 			if h, ok := w.stage.(FrameHolder); ok {
 				h.Release(w)
 			}
-			w.stage = s
+			w.setStage(s)
 		}))
 	}
 	return err

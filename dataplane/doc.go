@@ -15,6 +15,9 @@
 // through [Worker.Send], [Worker.SendBurst], [Worker.Drop] or
 // [Worker.DropBurst]. Dropping takes a reason, and every reason is a counter.
 //
+// A stage that sends frames of its own, or has something to do at certain times,
+// is a [Generator]: it is called once a turn and takes frames from [Worker.Make].
+//
 // A queue belongs to one worker. A worker that sends on a port of which it owns
 // no queue puts the frames on the port's send queue ([queue.Classic]), and the
 // worker that owns the port's first queue sends them, on the queue of the port it has

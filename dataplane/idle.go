@@ -98,8 +98,8 @@ func (s *sleeper) work(now uint64) { s.busy, s.step = now, s.first }
 // bound returns how long the worker may sleep at most, after so much idleness.
 func (w *Worker) bound(idle time.Duration) time.Duration {
 	limit := longSleep
-	if h, ok := w.stage.(FrameHolder); ok && h.Held(w) > 0 {
-		limit = shortSleep
+	if h, ok := w.stage.(FrameHolder); ok && h.Held(w) > 0 || w.gen != nil {
+		limit = shortSleep // nothing rings when a generator's time has come
 	}
 	// Frames that the device has taken were kicked in this turn. It may still need
 	// us to go on with them, and their completions are taken back by us.

@@ -1,6 +1,8 @@
 package dataplane
 
 import (
+	"time"
+
 	"example.org/pmd/pmd"
 	"example.org/pmd/pmd/mbuf"
 )
@@ -46,6 +48,42 @@ func (w *Worker) Send(out PortID, f mbuf.Frame) {
 	if t.n == len(t.buf) {
 		w.flushBuffer(t)
 	}
+}
+
+// SendWaiting is SendBurst for a stage that gives up what it holds: where there
+// is no room it waits for some, until none has come for 20 ms. It is not for every
+// burst.
+func (w *Worker) SendWaiting(out PortID, frames []mbuf.Frame) {
+	if int(out) < len(w.tx) && w.tx[out].up {
+		t := &w.tx[out]
+		if w.local.Pools() > 1 {
+			frames = w.localise(t, frames)
+		}
+		if t.n > 0 {
+			w.flushBuffer(t)
+		}
+		for end := time.Now().Add(finishTime); len(frames) > 0 && time.Now().Before(end); {
+			n := w.sendSome(t, frames[:min(len(frames), pmd.MaxBurst)])
+			if n > 0 {
+				end = time.Now().Add(finishTime)
+			}
+			frames = frames[n:]
+		}
+	}
+	if len(frames) > 0 {
+		w.SendBurst(out, frames) // which drops them, for its reasons
+	}
+}
+
+// sendSome sends as many frames as there is room for and returns how many.
+func (w *Worker) sendSome(t *txPort, frames []mbuf.Frame) int {
+	if t.direct == nil {
+		return t.send.Offer(frames)
+	}
+	n := t.direct.TxBurst(frames)
+	t.direct.Flush()
+	t.direct.Reclaim()
+	return n
 }
 
 // Drop gives up one frame for a reason.

@@ -49,6 +49,11 @@ type PortStats struct {
 	// Missed counts frames lost before they were received, by the driver's
 	// names.
 	Missed map[string]uint64 `json:"missed,omitempty"`
+	// Generated counts frames that the stage made for this port itself.
+	Generated uint64 `json:"generated,omitempty"`
+	// Counters are what stages count of received frames beside drops, by the
+	// names of Counter; those that are 0 are left out.
+	Counters map[string]uint64 `json:"counters,omitempty"`
 	// InHand is the number of frames on their way out: in transmit buffers, on
 	// the send queue, or taken by the device and not sent yet.
 	InHand uint64       `json:"in_hand"`
@@ -106,7 +111,7 @@ type CoreStats struct {
 	// Poll is the scheduling model: its tunables, state and statistics.
 	Poll PollState `json:"poll"`
 	// Held is the number of frames that the stage holds on this core. Over all
-	// ports and cores, received = sent + dropped + in hand + held.
+	// ports and cores, received + generated = sent + dropped + in hand + held.
 	Held uint64 `json:"held"`
 }
 
@@ -128,6 +133,8 @@ type workerSnapshot struct {
 	poll                                       PollState
 	stopped, failed                            bool
 	drops                                      [][pmd.MaxReasons]uint64 // by port
+	generated                                  []uint64                 // by port
+	counts                                     [][NumCounters]uint64    // by port
 	waiting                                    []uint64                 // by port: frames in buffers
 	queues                                     []queueSnapshot
 	n                                          int
@@ -155,7 +162,7 @@ func (w *Worker) snapshot(s *workerSnapshot) {
 	}
 	s.stopped, s.failed = w.unmanned.Load(), w.failed
 	for i := range w.tx {
-		s.drops[i] = w.tx[i].drops
+		s.drops[i], s.generated[i], s.counts[i] = w.tx[i].drops, w.tx[i].generated, w.tx[i].counts
 		s.waiting[i] = uint64(w.tx[i].n + w.tx[i].held)
 	}
 	for _, r := range w.rx {
@@ -228,9 +235,11 @@ func (d *Dataplane) newPicture() *picture {
 	p := &picture{workers: make([]workerSnapshot, len(d.workers)), send: make([]uint64, len(d.ports))}
 	for i := range p.workers {
 		p.workers[i] = workerSnapshot{
-			drops:   make([][pmd.MaxReasons]uint64, len(d.ports)),
-			waiting: make([]uint64, len(d.ports)),
-			queues:  make([]queueSnapshot, nq),
+			drops:     make([][pmd.MaxReasons]uint64, len(d.ports)),
+			generated: make([]uint64, len(d.ports)),
+			counts:    make([][NumCounters]uint64, len(d.ports)),
+			waiting:   make([]uint64, len(d.ports)),
+			queues:    make([]queueSnapshot, nq),
 		}
 	}
 	return p
@@ -298,6 +307,7 @@ func (d *Dataplane) portStats(ctx context.Context, p *port, pic *picture) PortSt
 		Drops: map[string]uint64{}, Queues: []QueueStats{}, InHand: pic.send[p.id],
 	}
 	var drops [pmd.MaxReasons]uint64
+	var counts [NumCounters]uint64
 	queues := make([]QueueStats, len(p.owners))
 	counted := make([]bool, len(p.owners))
 	add := func(i, worker, cpuID int, c pmd.QueueCounters) {
@@ -313,8 +323,12 @@ func (d *Dataplane) portStats(ctx context.Context, p *port, pic *picture) PortSt
 	for i := range snaps {
 		snap := &snaps[i]
 		s.InHand += snap.waiting[p.id]
+		s.Generated += snap.generated[p.id]
 		for r, n := range snap.drops[p.id] {
 			drops[r] += n
+		}
+		for c, n := range snap.counts[p.id] {
+			counts[c] += n
 		}
 		for _, q := range snap.queues[:snap.n] {
 			if q.port == p.id {
@@ -341,6 +355,14 @@ func (d *Dataplane) portStats(ctx context.Context, p *port, pic *picture) PortSt
 	for r, n := range drops {
 		if n > 0 {
 			s.Drops[d.ReasonName(pmd.Reason(r))] += n
+		}
+	}
+	for c, n := range counts {
+		if n > 0 {
+			if s.Counters == nil {
+				s.Counters = map[string]uint64{}
+			}
+			s.Counters[Counter(c).String()] = n
 		}
 	}
 	return s

@@ -19,6 +19,7 @@ type Worker struct {
 	burst    [pmd.MaxBurst]mbuf.Frame
 	one      [1]mbuf.Frame
 	stage    Stage
+	gen      Generator // stage, if it is one
 	handlers []rxQueue // the queues that are polled: rx, or none if disabled
 	tx       []txPort  // by PortID
 	local    *mbuf.Local
@@ -117,6 +118,10 @@ type txPort struct {
 	// drops counts frames dropped for this port, as input or as output as
 	// docs/drops.md says for each reason.
 	drops [pmd.MaxReasons]uint64
+	// generated counts frames that stages made for this port, counts what else
+	// they count of frames received on it.
+	generated uint64
+	counts    [NumCounters]uint64
 }
 
 // ID returns the worker's number, from 0.
@@ -166,6 +171,13 @@ func (w *Worker) turn() int {
 		}
 	}
 	w.poll.residual = residual
+	if w.gen != nil {
+		work += w.gen.Generate(w)
+		w.inHand = 0
+		if w.spent.on {
+			w.lap(&w.spent.stage)
+		}
+	}
 	if w.many {
 		work += w.drainSendQueues()
 	}

@@ -36,6 +36,8 @@ const (
 	ReasonMalformed
 	// ReasonSink is a frame that the mode takes out of circulation on purpose.
 	ReasonSink
+	// ReasonUnanswered is a frame that a mode which answers has no answer to.
+	ReasonUnanswered
 	// ReasonNoFrame is a frame that had to be copied to another pool that had
 	// none free, or none long enough.
 	ReasonNoFrame
@@ -62,6 +64,7 @@ var reasonNames = [ReasonUser]string{
 	ReasonNoPort:        "no_port",
 	ReasonMalformed:     "malformed",
 	ReasonSink:          "sink",
+	ReasonUnanswered:    "unanswered",
 	ReasonNoFrame:       "no_frame",
 	ReasonStagePanic:    "stage_panic",
 	ReasonStopped:       "stopped",

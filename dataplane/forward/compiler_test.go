@@ -34,7 +34,7 @@ var (
 )
 
 // cold are functions that no frame passes through.
-var cold = regexp.MustCompile(`^(New|Modes|Connect|new[A-Z].*)$`)
+var cold = regexp.MustCompile(`^(New|Modes|Connect|new[A-Z].*|Config\..*|Options\..*|txStage\.kind)$`)
 
 // The burst loops keep no more bounds checks than they have, two for each frame
 // that is written to, and what they call for each frame stays inlined.

@@ -2,8 +2,6 @@ package forward
 
 import (
 	"encoding/binary"
-	"fmt"
-	"net"
 
 	"example.org/pmd/dataplane"
 	"example.org/pmd/pmd"
@@ -27,18 +25,17 @@ type header struct {
 func newMAC(c Config) (dataplane.Stage, error) {
 	s := &macStage{out: c.Out}
 	for i := range c.Out {
-		if i >= len(c.MACs) || len(c.MACs[i]) != 6 {
-			return nil, fmt.Errorf("forward: mode mac: port %d has no Ethernet address", i)
+		own, err := c.own("mac", i)
+		if err != nil {
+			return nil, err
 		}
-		peer := net.HardwareAddr{2, 0, 0, 0, byte(i >> 8), byte(i)}
-		if i < len(c.Peers) && c.Peers[i] != nil {
-			if peer = c.Peers[i]; len(peer) != 6 {
-				return nil, fmt.Errorf("forward: mode mac: peer %s of port %d is no Ethernet address", peer, i)
-			}
+		peer, err := c.peer(i)
+		if err != nil {
+			return nil, err
 		}
 		var h [12]byte
-		copy(h[:6], peer)
-		copy(h[6:], c.MACs[i])
+		copy(h[:6], peer[:])
+		copy(h[6:], own[:])
 		s.headers = append(s.headers, header{binary.LittleEndian.Uint64(h[:8]), binary.LittleEndian.Uint32(h[8:])})
 	}
 	return s, nil

@@ -20,14 +20,34 @@ type Config struct {
 	// Peers are the Ethernet addresses mode mac sends to, by output port.
 	// Default, as in testpmd: 02:00:00:00:00:NN, NN the port.
 	Peers []net.HardwareAddr
+	// MTUs are the ports' MTUs in bytes, by port. What a mode generates is no
+	// longer than they allow; a port without one is not checked.
+	MTUs []int
+	// Workers is the number of workers, for modes that keep something for each:
+	// others than those generate nothing and hold nothing back. Default 1.
+	Workers int
+	// Frames is the size of the smallest pool, in frames. A mode that holds
+	// frames back holds no more than half of it.
+	Frames int
+	// Options are for single modes.
+	Options Options
 }
+
+// workers returns the number of workers.
+func (c Config) workers() int { return max(c.Workers, 1) }
 
 // modes are the constructors by name.
 var modes = map[string]func(Config) (dataplane.Stage, error){
-	"io":      newIO,
-	"mac":     newMAC,
-	"macswap": newMACSwap,
-	"rxonly":  newRxOnly,
+	"5tswap":   newFiveSwap,
+	"csum":     newCsum,
+	"flowgen":  newFlowGen,
+	"icmpecho": newICMPEcho,
+	"io":       newIO,
+	"mac":      newMAC,
+	"macswap":  newMACSwap,
+	"noisy":    newNoisy,
+	"rxonly":   newRxOnly,
+	"txonly":   newTxOnly,
 }
 
 // Modes returns the names of the modes in order.
@@ -46,6 +66,9 @@ func New(mode string, cfg Config) (dataplane.Stage, error) {
 	f, ok := modes[mode]
 	if !ok {
 		return nil, fmt.Errorf("forward: no mode %q; there are %s", mode, strings.Join(Modes(), ", "))
+	}
+	if err := cfg.Options.Validate(); err != nil {
+		return nil, fmt.Errorf("forward: mode %s: %w", mode, err)
 	}
 	cfg.Out = slices.Clone(cfg.Out) // the caller's may change, a stage does not
 	return f(cfg)

@@ -204,7 +204,7 @@ func TestStagesAreImmutable(t *testing.T) {
 
 func TestNewMistakes(t *testing.T) {
 	_, err := forward.New("teleport", forward.Config{})
-	require.EqualError(t, err, `forward: no mode "teleport"; there are io, mac, macswap, rxonly`)
+	require.EqualError(t, err, `forward: no mode "teleport"; there are 5tswap, csum, flowgen, icmpecho, io, mac, macswap, noisy, rxonly, txonly`)
 	for _, test := range []struct {
 		cfg  forward.Config
 		want string
@@ -219,7 +219,7 @@ func TestNewMistakes(t *testing.T) {
 }
 
 func TestModes(t *testing.T) {
-	require.Equal(t, []string{"io", "mac", "macswap", "rxonly"}, forward.Modes())
+	require.Equal(t, []string{"5tswap", "csum", "flowgen", "icmpecho", "io", "mac", "macswap", "noisy", "rxonly", "txonly"}, forward.Modes())
 	for _, mode := range forward.Modes() {
 		s := stage(t, mode, forward.Config{Out: two, MACs: []net.HardwareAddr{mac(0), mac(1)}})
 		require.NotNil(t, s, mode)

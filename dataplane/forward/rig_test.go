@@ -71,6 +71,17 @@ func (r *rig) do(fn func(w *dataplane.Worker)) {
 // lies at the very end of its frame, the last of the pool among them, so that a
 // byte further is not there.
 func (r *rig) process(s dataplane.Stage, in dataplane.PortID, atEnd bool, packets ...[]byte) {
+	r.processIn(s, in, atEnd, false, packets...)
+}
+
+// processBeyond is process for a stage that may make a packet longer.
+func (r *rig) processBeyond(s dataplane.Stage, in dataplane.PortID, packets ...[]byte) {
+	r.processIn(s, in, false, true, packets...)
+}
+
+func (r *rig) ctx() context.Context { return context.Background() }
+
+func (r *rig) processIn(s dataplane.Stage, in dataplane.PortID, atEnd, longer bool, packets ...[]byte) {
 	pool := r.cache.Pool()
 	mem := pool.Mem()
 	// All frames are taken, so that the last one of the memory is in use.
@@ -104,6 +115,9 @@ func (r *rig) process(s dataplane.Stage, in dataplane.PortID, atEnd bool, packet
 	})
 	inside := make([]bool, len(mem))
 	for _, f := range given {
+		if longer {
+			f.Len = uint32(size) - uint32(f.Addr%size)
+		}
 		for k := range f.Len {
 			inside[f.Addr+uint64(k)] = true
 		}

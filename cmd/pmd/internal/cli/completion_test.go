@@ -10,6 +10,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"example.org/pmd/dataplane/forward"
+
 	"example.org/pmd/cmd/pmd/internal/app"
 )
 
@@ -54,7 +56,7 @@ func TestCompletionKnowsTheWholeGrammar(t *testing.T) {
 				assert.Contains(t, text, strings.TrimPrefix(f.names[0], "--"), shell)
 			}
 		}
-		for _, mode := range []string{"io", "mac", "macswap", "rxonly"} {
+		for _, mode := range forward.Modes() {
 			assert.Contains(t, text, mode, shell)
 		}
 	}
@@ -85,7 +87,7 @@ func TestBashCompletes(t *testing.T) {
 		require.NoError(t, err)
 		return strings.Fields(string(out))
 	}
-	modes := []string{"io", "mac", "macswap", "rxonly"}
+	modes := forward.Modes()
 	for line, want := range map[string][]string{
 		"pmd ":                             {"run", "demo", "stats", "if", "core", "forward", "config", "stop", "version", "completion"},
 		"pmd st":                           {"stats", "stop"},
@@ -157,8 +159,8 @@ _pmd`, "zsh", path}, words...)
 	}
 	assert.Equal(t, []string{"run", "demo", "stats", "if", "core", "forward", "config", "stop", "version", "completion"}, complete("pmd", ""))
 	assert.Equal(t, []string{"show", "set"}, complete("pmd", "forward", ""))
-	assert.Equal(t, []string{"io", "mac", "macswap", "rxonly"}, complete("pmd", "run", "--port", "run", "--forward", ""))
-	assert.Equal(t, []string{"io", "mac", "macswap", "rxonly"}, complete("pmd", "run", "--forward=m"))
+	assert.Equal(t, forward.Modes(), complete("pmd", "run", "--port", "run", "--forward", ""))
+	assert.Equal(t, forward.Modes(), complete("pmd", "run", "--forward=m"))
 	assert.Equal(t, []string{"FILES"}, complete("pmd", "stop", "--socket", ""))
 	assert.Contains(t, complete("pmd", "run", "-"), "--take-management")
 	assert.Contains(t, complete("pmd", "run", "--port", ""), "null:")
@@ -183,7 +185,7 @@ func TestFishCompletes(t *testing.T) {
 	}
 	assert.ElementsMatch(t, []string{"run", "demo", "stats", "if", "core", "forward", "config", "stop", "version", "completion"}, complete("pmd "))
 	assert.ElementsMatch(t, []string{"show", "set"}, complete("pmd forward "))
-	assert.ElementsMatch(t, []string{"io", "mac", "macswap", "rxonly"}, complete("pmd run --port run --forward "))
+	assert.ElementsMatch(t, forward.Modes(), complete("pmd run --port run --forward "))
 	assert.Contains(t, complete("pmd run --"), "--take-management")
 	assert.Contains(t, complete("pmd run --port "), "null:")
 }

@@ -44,7 +44,11 @@ func (r *running) ShowConfig() (string, error) {
 		return "", err
 	}
 	*s.cmd = *r.sheet.cmd
-	s.cmd.Forward, s.cmd.Port = r.eng.Mode(), nil
+	fw := r.eng.Forwarding()
+	s.cmd.Forward, s.cmd.Port = fw.Mode, nil
+	if s.cmd.ModeFlags, err = modeFlags(fw.Options); err != nil {
+		return "", fmt.Errorf("options of modes: %w", err)
+	}
 	for _, spec := range r.eng.Ports() {
 		s.cmd.Port = append(s.cmd.Port, spec.String())
 	}
@@ -155,6 +159,8 @@ func changesOf(steps []engine.Step) []ctl.Change {
 			c.Text = fmt.Sprintf("remove port %s: %s", s.Port, s.From)
 		case engine.StepMode:
 			c.Key, c.Text = "forward", fmt.Sprintf("forward: %s → %s", s.From, s.To)
+		case engine.StepOptions:
+			c.Key, c.Text = "options of modes", fmt.Sprintf("options of modes: %s → %s", or(s.From), or(s.To))
 		case engine.StepConnect:
 			c.Key, c.Text = "xconnect", fmt.Sprintf("%s forwards to %s", s.Port, s.To)
 			if s.From != "" {

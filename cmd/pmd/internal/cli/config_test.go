@@ -313,7 +313,7 @@ func TestShownConfigurationIsTheRunningOne(t *testing.T) {
 		require.NoError(t, err, text)
 		require.Empty(t, changes, text)
 		if rapid.Bool().Draw(t, "mode changed at run time") {
-			require.NoError(t, eng.SetMode(context.Background(), "mac"))
+			require.NoError(t, eng.SetMode(context.Background(), "mac", nil))
 			later, err := r.ShowConfig()
 			require.NoError(t, err)
 			require.Contains(t, later, `forward = "mac"`)
@@ -322,6 +322,33 @@ func TestShownConfigurationIsTheRunningOne(t *testing.T) {
 			require.Equal(t, c.Forward, eng.Mode(), "apply takes what show had printed: %v", changes)
 		}
 	})
+}
+
+// Options of modes change with a file while frames flow, and are shown as they are.
+func TestConfigChangesOptions(t *testing.T) {
+	c := &RunCmd{Port: []string{"null:name=a,rx=off"}, Forward: "io", Burst: 64, Idle: "adaptive"}
+	cfg, err := c.config()
+	require.NoError(t, err)
+	cfg.Confine, cfg.Unpinned = false, 1
+	eng, err := engine.Start(context.Background(), cfg)
+	require.NoError(t, err)
+	defer func() { eng.Stop(); require.NoError(t, eng.Wait()) }()
+	r, err := newRunning(c, eng, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	require.NoError(t, eng.SetMode(context.Background(), "txonly", []byte(`{"tx_size":"imix","tx_rate":100,"ip_src":"192.0.2.1"}`)))
+	text, err := r.ShowConfig()
+	require.NoError(t, err)
+	for _, line := range []string{`forward = "txonly"`, `tx-size = "imix"`, `tx-rate = 100`, `ip-src = "192.0.2.1"`} {
+		require.Contains(t, text, line)
+	}
+	changes, err := r.ApplyConfig(context.Background(), text, false)
+	require.NoError(t, err)
+	require.Empty(t, changes)
+	changes, err = r.ApplyConfig(context.Background(), strings.Replace(text, "tx-rate = 100", "tx-rate = 200", 1), false)
+	require.NoError(t, err)
+	require.Len(t, changes, 1)
+	require.Equal(t, "options of modes: --tx-size imix --tx-rate 100 --ip-src 192.0.2.1 → --tx-size imix --tx-rate 200 --ip-src 192.0.2.1", changes[0].Text)
+	require.EqualValues(t, 200, eng.Forwarding().Options.TxRate)
 }
 
 // FuzzConfigFile: whatever the file, mistakes are told, or there is a command that

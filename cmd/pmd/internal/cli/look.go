@@ -72,7 +72,7 @@ func (c *IfSetCmd) Run(a *app.App) error {
 // ForwardCmd is pmd forward.
 type ForwardCmd struct {
 	Show ForwardShowCmd `cmd:"" help:"Show the mode and which port sends to which."`
-	Set  ForwardSetCmd  `cmd:"" help:"Change the mode; no frame is lost by it."`
+	Set  ForwardSetCmd  `cmd:"" help:"Change the mode, and options of modes; no frame is lost by it."`
 }
 
 // ForwardShowCmd is pmd forward show.
@@ -100,6 +100,7 @@ func (c *ForwardShowCmd) Run(a *app.App) error {
 // ForwardSetCmd is pmd forward set.
 type ForwardSetCmd struct {
 	Mode string `arg:"" enum:"${modes}" help:"Forwarding mode: ${enum}."`
+	ModeFlags
 	SocketFlag
 }
 
@@ -109,7 +110,11 @@ func (c *ForwardSetCmd) Run(a *app.App) error {
 	defer done()
 	client := c.client()
 	defer client.Close()
-	_, err := client.SetMode(ctx, c.Mode)
+	options, err := c.given()
+	if err != nil {
+		return err
+	}
+	_, err = client.SetMode(ctx, c.Mode, options)
 	return err
 }
 

@@ -33,7 +33,7 @@ type RunCmd struct {
 	Forward        string        `short:"f" apply:"live" default:"io" enum:"${modes}" placeholder:"MODE" help:"Forwarding mode: ${enum} (default ${default})."`
 	Cores          string        `short:"c" placeholder:"LIST" help:"CPUs to poll on, as in 2-5,8 (default: isolated CPUs, else all but the lowest; no more than the ports need)."`
 	Xconnect       []string      `apply:"live" placeholder:"A:B" help:"Connect two ports, by name or number (default: 0:1, 2:3, …)."`
-	EthPeer        []string      `apply:"live" sep:"none" placeholder:"PORT,MAC" help:"Address that mode mac sends to on this port (default 02:00:00:00:00:NN)."`
+	EthPeer        []string      `apply:"live" sep:"none" placeholder:"[PORT,]MAC" help:"Address that modes mac, txonly and flowgen send to, on this port or on all (default 02:00:00:00:00:NN)."`
 	Burst          int           `default:"64" placeholder:"N" help:"Frames a queue visit takes, 1 to 256 (default ${default})."`
 	Idle           string        `default:"adaptive" enum:"${idles}" placeholder:"POLICY" help:"What cores do while no frame comes: ${enum} (default ${default})."`
 	Frames         *int          `placeholder:"N" help:"Frames of each pool, rounded up to a power of two (default: 16384, or what the ports' rings hold)."`
@@ -42,6 +42,7 @@ type RunCmd struct {
 	JSON           bool          `apply:"process" name:"json" help:"At the end write the statistics as one JSON object, and nothing else, to standard output."`
 	Metrics        string        `apply:"process" placeholder:"[HOST:]PORT" help:"Serve GET /metrics for Prometheus there too; a port alone is one of 127.0.0.1 (default: on the control socket only)."`
 	LogFlags
+	ModeFlags
 	SocketFlag
 }
 
@@ -66,6 +67,11 @@ func (c *RunCmd) config() (engine.Config, error) {
 		Registry: drivers.Registry(), Mode: c.Forward, Links: c.Xconnect, Peers: c.EthPeer,
 		Burst: c.Burst, Idle: dataplane.Idle(c.Idle), Pool: mbuf.Config{Frames: frames}, Confine: true,
 	}
+	options, err := c.options()
+	if err != nil {
+		return cfg, fmt.Errorf("run: %w", err)
+	}
+	cfg.Options = options
 	for _, text := range c.Port {
 		spec, err := pmd.ParseSpec(text)
 		if err != nil {
@@ -81,7 +87,6 @@ func (c *RunCmd) config() (engine.Config, error) {
 			return cfg, fmt.Errorf("run: --metrics: %w", err)
 		}
 	}
-	var err error
 	if cfg.Cores, err = cpu.ParseList(c.Cores); err != nil {
 		return cfg, usage.Errorf("run: --cores: %w", err)
 	}

@@ -157,6 +157,8 @@ func (s *sheet) value(name string) (v config.Value, ok bool) {
 		return config.Value{Kind: config.Bool, Text: strconv.FormatBool(x)}, true
 	case int:
 		return config.Value{Kind: config.Integer, Text: strconv.Itoa(x)}, true
+	case uint64:
+		return config.Value{Kind: config.Integer, Text: strconv.FormatUint(x, 10)}, true
 	case float64:
 		text := strconv.FormatFloat(x, 'f', -1, 64)
 		if !strings.Contains(text, ".") {

@@ -181,10 +181,11 @@ func (c *Client) Forwarding(ctx context.Context) (engine.Forwarding, error) {
 	return f, err
 }
 
-// SetMode changes the forwarding mode.
-func (c *Client) SetMode(ctx context.Context, mode string) (engine.Forwarding, error) {
+// SetMode changes the forwarding mode, and those options that a JSON object names;
+// empty is none.
+func (c *Client) SetMode(ctx context.Context, mode string, options []byte) (engine.Forwarding, error) {
 	var f engine.Forwarding
-	err := c.do(ctx, http.MethodPut, "/v1/forward", Mode{mode}, &f)
+	err := c.do(ctx, http.MethodPut, "/v1/forward", Mode{mode, options}, &f)
 	return f, err
 }
 

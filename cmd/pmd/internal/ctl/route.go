@@ -2,6 +2,7 @@ package ctl
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 
 	"example.org/pmd/cmd/pmd/internal/engine"
@@ -33,8 +34,9 @@ type Target interface {
 	SetPolling(ctx context.Context, ref string, set dataplane.PollSettings) ([]engine.CorePolling, error)
 	// Forwarding returns the mode and the cross-connect.
 	Forwarding() engine.Forwarding
-	// SetMode changes the forwarding mode, losing nothing.
-	SetMode(ctx context.Context, mode string) error
+	// SetMode changes the forwarding mode, losing nothing, and those options
+	// that a JSON object names; empty is none.
+	SetMode(ctx context.Context, mode string, options []byte) error
 	// Stop asks for an end and returns at once.
 	Stop()
 }
@@ -79,6 +81,9 @@ type Interfaces struct {
 // Mode is the body of PUT /v1/forward.
 type Mode struct {
 	Mode string `json:"mode"`
+	// Options is an object with the options that change, as
+	// engine.Forwarding has them.
+	Options json.RawMessage `json:"options,omitempty"`
 }
 
 // Settings is the body of PUT /v1/interfaces/{name}.
@@ -177,14 +182,14 @@ func Routes() []Route {
 		},
 		{
 			Method: http.MethodGet, Path: "/v1/forward", What: "tell the forwarding mode and the cross-connect",
-			Answer: `{"mode","modes":[…],"connect":[{"from","to"}]}`,
+			Answer: `{"mode","modes":[…],"options":{…},"connect":[{"from","to"}]}`,
 			serve: func(s *Server, _ *request) (int, any, error) {
 				return http.StatusOK, s.target.Forwarding(), nil
 			},
 		},
 		{
-			Method: http.MethodPut, Path: "/v1/forward", What: "change the forwarding mode",
-			Body: `{"mode":"MODE"}`, Answer: "as GET /v1/forward, after the change",
+			Method: http.MethodPut, Path: "/v1/forward", What: "change the forwarding mode, and options of modes",
+			Body: `{"mode":"MODE","options":{}}`, Answer: "as GET /v1/forward, after the change",
 			serve: (*Server).setForward,
 		},
 		{
@@ -265,10 +270,10 @@ func (s *Server) setForward(r *request) (int, any, error) {
 	if m.Mode == "" {
 		return 0, nil, usage.Errorf(`the body names no mode: send {"mode":"MODE"}`)
 	}
-	if err := s.target.SetMode(r.Context(), m.Mode); err != nil {
+	if err := s.target.SetMode(r.Context(), m.Mode, m.Options); err != nil {
 		return 0, nil, err
 	}
-	s.log.Info("forwarding mode changed", "mode", m.Mode)
+	s.log.Info("forwarding mode changed", "mode", m.Mode, "options", string(m.Options))
 	return http.StatusOK, s.target.Forwarding(), nil
 }
 

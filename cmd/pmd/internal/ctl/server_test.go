@@ -104,7 +104,7 @@ func (f *fakeTarget) Forwarding() engine.Forwarding {
 	return engine.Forwarding{Mode: f.mode, Modes: []string{"io"}, Connect: []engine.Connection{}}
 }
 
-func (f *fakeTarget) SetMode(_ context.Context, mode string) error {
+func (f *fakeTarget) SetMode(_ context.Context, mode string, _ []byte) error {
 	if mode != "io" && mode != "mac" {
 		return usage.Errorf("no forwarding mode %q", mode)
 	}
@@ -296,7 +296,7 @@ func TestClient(t *testing.T) {
 	i, err := c.Interface(ctx, "a")
 	require.NoError(t, err)
 	assert.Equal(t, "a", i.Name)
-	fw, err := c.SetMode(ctx, "mac")
+	fw, err := c.SetMode(ctx, "mac", nil)
 	require.NoError(t, err)
 	assert.Equal(t, "mac", fw.Mode)
 	fw, err = c.Forwarding(ctx)
@@ -308,7 +308,7 @@ func TestClient(t *testing.T) {
 	require.NoError(t, c.Stop(ctx))
 	assert.Equal(t, 1, f.stopped)
 
-	_, err = c.SetMode(ctx, "x")
+	_, err = c.SetMode(ctx, "x", nil)
 	assert.True(t, usage.Is(err), "a request the server calls wrong is the user's mistake")
 	assert.EqualError(t, err, `no forwarding mode "x"`)
 	_, err = c.Interface(ctx, "a/b c")
@@ -432,7 +432,7 @@ func TestEngineBehindTheSocket(t *testing.T) {
 	require.Len(t, s.Ports, 2)
 	require.Len(t, s.Pools, 1)
 	assert.Equal(t, s.Pools[0].Frames, s.Pools[0].Accounted)
-	_, err = c.SetMode(ctx, "macswap")
+	_, err = c.SetMode(ctx, "macswap", nil)
 	require.NoError(t, err)
 	f, err := c.Interface(ctx, "1")
 	require.NoError(t, err)
@@ -560,6 +560,6 @@ func ExampleServer() {
 	w = ask(s, http.MethodPut, "/v1/forward", `{"speed":9}`)
 	fmt.Print(w.Code, " ", w.Body)
 	// Output:
-	// 200 {"mode":"mac","modes":["io"],"connect":[]}
+	// 200 {"mode":"mac","modes":["io"],"options":{},"connect":[]}
 	// 400 {"error":"body: unknown field \"speed\""}
 }

@@ -22,7 +22,7 @@ const applyTime = 8 * time.Second
 type Step struct {
 	// What is one of the Step… constants.
 	What string
-	// Port is the port concerned, empty for StepMode.
+	// Port is the port concerned, empty for StepMode and StepOptions.
 	Port string
 	// From and To are what was and what is to be: specs, modes, names or
 	// addresses. One of them is empty where something is added or removed.
@@ -36,6 +36,8 @@ const (
 	StepRemove = "remove"
 	// StepMode: the forwarding mode.
 	StepMode = "mode"
+	// StepOptions: options of modes, as flags.
+	StepOptions = "options"
 	// StepConnect: the port that a port's frames go to.
 	StepConnect = "connect"
 	// StepPeer: the address that mode mac sends to on a port.
@@ -97,6 +99,9 @@ func newPlan(ports []openPort, w wiring, cfg Config) (*plan, error) {
 	}
 	if w.mode != p.w.mode {
 		p.steps = append(p.steps, Step{What: StepMode, From: w.mode, To: p.w.mode})
+	}
+	if w.options != p.w.options {
+		p.steps = append(p.steps, Step{What: StepOptions, From: w.options.String(), To: p.w.options.String()})
 	}
 	was, is := describe(specsOf(ports), w), describe(cfg.Ports, p.w)
 	for _, spec := range cfg.Ports {

@@ -29,10 +29,13 @@ type Config struct {
 	Ports []pmd.Spec
 	// Mode is the forwarding mode. Default "io".
 	Mode string
+	// Options are for single modes.
+	Options forward.Options
 	// Links connect ports, each "A:B" by name or number. Default: 0–1, 2–3, ….
 	Links []string
-	// Peers are the addresses mode mac sends to, each "PORT,MAC" by name or
-	// number. Default: 02:00:00:00:00:NN, NN the port.
+	// Peers are the addresses modes mac, txonly and flowgen send to, each
+	// "PORT,MAC" by name or number, or "MAC" for the ports that have none of
+	// their own. Default: 02:00:00:00:00:NN, NN the port.
 	Peers []string
 	// Cores are the CPUs to poll on, one worker each, all of them used.
 	// Default: those Topology recommends, near the ports, but no more than they
@@ -75,6 +78,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if err := checkMode(c.Mode); err != nil {
 		return c, err
+	}
+	if err := c.Options.Validate(); err != nil {
+		return c, usage.Wrap(err)
 	}
 	if c.Burst == 0 {
 		c.Burst = dataplane.DefaultBurst
@@ -212,13 +218,22 @@ func parseLink(ports []pmd.Spec, text string) (forward.Link, error) {
 	return forward.Link{}, first
 }
 
-// parsePeers returns the peers' addresses by port from texts "PORT,MAC".
+// parsePeers returns the peers' addresses by port from texts "PORT,MAC" and "MAC".
 func parsePeers(ports []pmd.Spec, peers []string) ([]net.HardwareAddr, error) {
 	macs := make([]net.HardwareAddr, len(ports))
+	var all net.HardwareAddr
 	for _, text := range peers {
 		ref, mac, ok := strings.Cut(text, ",")
 		if !ok {
-			return nil, usage.Errorf("peer %q: write a port, a comma and a MAC, as in 1,02:00:00:00:00:01", text)
+			hw, err := net.ParseMAC(text)
+			if err != nil || len(hw) != 6 {
+				return nil, usage.Errorf("peer %q: write a MAC, or a port, a comma and a MAC, as in 1,02:00:00:00:00:01", text)
+			}
+			if all != nil {
+				return nil, usage.Errorf("peer %q: there is one for all ports already, %v", text, all)
+			}
+			all = hw
+			continue
 		}
 		id, err := portNumber(ports, ref)
 		if err != nil {
@@ -232,6 +247,11 @@ func parsePeers(ports []pmd.Spec, peers []string) ([]net.HardwareAddr, error) {
 			return nil, usage.Errorf("peer %q: port %s has a peer already", text, ports[id].Name)
 		}
 		macs[id] = hw
+	}
+	for i := range macs {
+		if macs[i] == nil {
+			macs[i] = all
+		}
 	}
 	return macs, nil
 }

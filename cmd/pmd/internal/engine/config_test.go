@@ -35,7 +35,7 @@ func TestValidateRefusesMistakes(t *testing.T) {
 		say    string
 	}{
 		"no port":            {nil, func(*Config) {}, Example},
-		"mode":               {two, func(c *Config) { c.Mode = "fast" }, `no forwarding mode "fast"; there are io, mac, macswap, rxonly`},
+		"mode":               {two, func(c *Config) { c.Mode = "fast" }, `no forwarding mode "fast"; there are 5tswap, csum, flowgen, icmpecho, io, mac, macswap, noisy, rxonly, txonly`},
 		"burst":              {two, func(c *Config) { c.Burst = 257 }, "use 1 to 256"},
 		"negative burst":     {two, func(c *Config) { c.Burst = -1 }, "use 1 to 256"},
 		"frames":             {two, func(c *Config) { c.Pool = mbuf.Config{Frames: 3} }, "64 to 4194304"},

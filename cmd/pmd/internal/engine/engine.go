@@ -21,6 +21,7 @@ type Engine struct {
 	dp      *dataplane.Dataplane
 	cores   cores
 	open    func(ctx context.Context, spec pmd.Spec) (pmd.Device, error)
+	frames  int // of each pool
 	stats   *collector
 	stop    context.CancelFunc
 	stopped <-chan struct{} // the context of the run is done
@@ -45,6 +46,7 @@ type openPort struct {
 	spec pmd.Spec
 	id   dataplane.PortID
 	mac  net.HardwareAddr
+	mtu  int
 	// lost says that a change had closed it and could not open it again.
 	lost bool
 }
@@ -60,7 +62,7 @@ func Start(ctx context.Context, cfg Config) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{running: make(chan struct{}), done: make(chan struct{})}
+	e := &Engine{frames: poolFrames(cfg.Pool), running: make(chan struct{}), done: make(chan struct{})}
 	if e.wiring, err = wire(cfg); err != nil {
 		return nil, err
 	}
@@ -197,7 +199,7 @@ func (e *Engine) openPorts(ctx context.Context, cfg Config, gs []group, ports []
 // give gives an open device to the dataplane.
 func (e *Engine) give(dev pmd.Device, spec pmd.Spec, p port, workers []int) (openPort, error) {
 	id, err := e.dp.AddPort(dev, dataplane.PortConfig{Workers: workers})
-	return openPort{port: p, spec: spec, id: id, mac: dev.Info().MAC}, err
+	return openPort{port: p, spec: spec, id: id, mac: dev.Info().MAC, mtu: dev.Info().MTU}, err
 }
 
 // run is the life of the dataplane. It owns final and err until done is closed.

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -17,6 +19,7 @@ import (
 	"example.org/pmd/cmd/pmd/internal/usage"
 	"example.org/pmd/cpu"
 	"example.org/pmd/dataplane"
+	"example.org/pmd/dataplane/forward"
 	"example.org/pmd/pmd"
 	"example.org/pmd/pmd/mbuf"
 	"example.org/pmd/pmd/null"
@@ -131,21 +134,60 @@ func TestSetMode(t *testing.T) {
 	e := started(t, small(t, "null:name=a", "null:name=b"))
 	ctx := context.Background()
 	assert.Equal(t, Forwarding{
-		Mode: "io", Modes: []string{"io", "mac", "macswap", "rxonly"},
+		Mode: "io", Modes: forward.Modes(),
 		Connect: []Connection{{"a", "b"}, {"b", "a"}},
 	}, e.Forwarding())
-	require.NoError(t, e.SetMode(ctx, "rxonly"))
+	require.NoError(t, e.SetMode(ctx, "rxonly", nil))
 	assert.Equal(t, "rxonly", e.Mode())
 	until(t, "drops of the new mode", func() bool {
 		s, err := e.Stats(ctx)
 		require.NoError(t, err)
 		return s.Ports[0].Drops["sink"] > 0 && s.Forward == "rxonly"
 	})
-	err := e.SetMode(ctx, "fast")
+	err := e.SetMode(ctx, "fast", nil)
 	assert.True(t, usage.Is(err))
 	assert.Equal(t, "rxonly", e.Mode())
 	for _, mode := range e.Forwarding().Modes {
-		assert.NoError(t, e.SetMode(ctx, mode))
+		assert.NoError(t, e.SetMode(ctx, mode, nil))
+	}
+}
+
+// Options change with the mode or alone; those not named stay, and a mistake
+// changes nothing.
+func TestSetOptions(t *testing.T) {
+	cfg := small(t, "null:name=a,rx=off", "null:name=b,rx=off")
+	cfg.Mode, cfg.Options = "txonly", forward.Options{TxRate: 1000, TxSize: "100"}
+	e := started(t, cfg)
+	ctx := context.Background()
+	mean := func() uint64 {
+		s, err := e.Stats(ctx)
+		require.NoError(t, err)
+		return s.Ports[0].TxBytes / max(s.Ports[0].TxPackets, 1)
+	}
+	until(t, "frames of 100 bytes", func() bool { return mean() == 100 })
+	require.NoError(t, e.SetMode(ctx, "txonly", []byte(`{"tx_size":"200","ip_src":"192.0.2.1"}`)))
+	_, err := e.Clear(ctx)
+	require.NoError(t, err)
+	until(t, "frames of 200 bytes", func() bool { return mean() == 200 })
+	want := forward.Options{TxRate: 1000, TxSize: "200", IPSrc: netip.MustParseAddr("192.0.2.1")}
+	assert.Equal(t, want, e.Forwarding().Options)
+	for body, text := range map[string]string{
+		`{"tx_size":"20"}`:                    "--tx-size 20: use 60 to 9216",
+		`{"tx_size":"1800"}`:                  "--tx-size 1800: use at most 1792",
+		`{"tx_speed":1}`:                      `unknown field "tx_speed"`,
+		`{"tx_rate":-1}`:                      "options: ",
+		`{"noisy_tx_sw_buffer_size":1000000}`: "--noisy-tx-sw-buffer-size 1000000: use 0 to",
+		`[]`:                                  "options: ",
+	} {
+		mode := "txonly"
+		if strings.Contains(body, "noisy") {
+			mode = "noisy"
+		}
+		err := e.SetMode(ctx, mode, []byte(body))
+		require.ErrorContains(t, err, text)
+		assert.True(t, usage.Is(err), body)
+		assert.Equal(t, want, e.Forwarding().Options)
+		assert.Equal(t, "txonly", e.Mode())
 	}
 }
 
@@ -162,7 +204,7 @@ func TestClear(t *testing.T) {
 	assert.Greater(t, before.Ports[0].RxPackets, uint64(1_000_000), "what was counted is told")
 	assert.Nil(t, before.ClearedAt)
 
-	require.NoError(t, e.SetMode(ctx, "rxonly"))
+	require.NoError(t, e.SetMode(ctx, "rxonly", nil))
 	second, err := e.Clear(ctx)
 	require.NoError(t, err)
 	third, err := e.Stats(ctx)

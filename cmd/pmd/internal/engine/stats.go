@@ -131,6 +131,10 @@ func composePort(now, base, then dataplane.PortStats, seconds float64) Port {
 	p.RxPackets, p.RxBytes = since(now.RxPackets, base.RxPackets), since(now.RxBytes, base.RxBytes)
 	p.TxPackets, p.TxBytes = since(now.TxPackets, base.TxPackets), since(now.TxBytes, base.TxBytes)
 	p.Drops = sinceMap(now.Drops, base.Drops)
+	p.Generated = since(now.Generated, base.Generated)
+	if now.Counters != nil {
+		p.Counters = sinceMap(now.Counters, base.Counters)
+	}
 	if now.Missed != nil {
 		p.Missed = sinceMap(now.Missed, base.Missed)
 	}

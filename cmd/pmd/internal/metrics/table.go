@@ -45,9 +45,9 @@ func truth(b bool) float64 {
 
 // table is every metric. Make one with newTable.
 type table struct {
-	build, start, mode, accountAge *prometheus.Desc
-	portInfo, drops, device        *prometheus.Desc
-	queueInfo, owners              *prometheus.Desc
+	build, start, mode, accountAge  *prometheus.Desc
+	portInfo, drops, device, counts *prometheus.Desc
+	queueInfo, owners               *prometheus.Desc
 
 	ports  []metric[engine.Port]
 	queues []metric[engine.Queue]
@@ -69,6 +69,7 @@ func newTable() *table {
 		drops:      desc("pmd_port_dropped_packets_total", "Packets that pmd had and gave up, by reason: docs/drops.md.", "port", "reason"),
 		device: desc("pmd_port_device_events_total",
 			"What the device counted in front of pmd or behind it, by its own name; not all of these are losses: docs/drops.md.", "port", "counter"),
+		counts:    desc("pmd_port_mode_events_total", "What forwarding modes count of received packets, by counter: docs/drops.md.", "port", "counter"),
 		queueInfo: desc("pmd_queue_info", "Which CPU polls a queue, -1 for none or any; the value is 1.", "port", "queue", "cpu"),
 		owners:    desc("pmd_pool_owner_frames", "Frames by who has them.", "pool", "owner"),
 
@@ -79,6 +80,7 @@ func newTable() *table {
 			metricOf(counter, "pmd_port_receive_bytes_total", "Bytes of frames received, without preamble, checksum and gap.", port, func(p *engine.Port) float64 { return float64(p.RxBytes) }),
 			metricOf(counter, "pmd_port_transmit_packets_total", "Packets sent: their transmission is complete.", port, func(p *engine.Port) float64 { return float64(p.TxPackets) }),
 			metricOf(counter, "pmd_port_transmit_bytes_total", "Bytes of frames sent, without preamble, checksum and gap.", port, func(p *engine.Port) float64 { return float64(p.TxBytes) }),
+			metricOf(counter, "pmd_port_generated_packets_total", "Packets that the forwarding mode made for the port.", port, func(p *engine.Port) float64 { return float64(p.Generated) }),
 			metricOf(gauge, "pmd_port_in_hand_packets", "Packets on their way out: buffered, on the send queue, or with the device.", port, func(p *engine.Port) float64 { return float64(p.InHand) }),
 		},
 		queues: []metric[engine.Queue]{
@@ -130,7 +132,7 @@ func newTable() *table {
 // describe sends every description.
 func (t *table) describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		t.build, t.start, t.mode, t.accountAge, t.portInfo, t.drops, t.device, t.queueInfo, t.owners,
+		t.build, t.start, t.mode, t.accountAge, t.portInfo, t.drops, t.device, t.counts, t.queueInfo, t.owners,
 	} {
 		ch <- d
 	}
@@ -170,6 +172,9 @@ func (t *table) collect(ch chan<- prometheus.Metric, s *engine.Stats) {
 		}
 		for name, n := range p.Missed {
 			send(t.device, counter, float64(n), p.Name, name)
+		}
+		for name, n := range p.Counters {
+			send(t.counts, counter, float64(n), p.Name, name)
 		}
 		for j := range p.Queues {
 			q := &p.Queues[j]

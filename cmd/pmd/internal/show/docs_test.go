@@ -14,16 +14,19 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"example.org/pmd/dataplane"
 	"example.org/pmd/pmd"
 )
 
 // documented reads the tables of docs/drops.md: the cells of each row by the name
 // its first cell holds, apart for the two parts.
-func documented(t *testing.T) (drops, device map[string][]string) {
+func documented(t *testing.T) (drops, counters, device map[string][]string) {
 	t.Helper()
 	b, err := os.ReadFile("../../../../docs/drops.md")
 	require.NoError(t, err)
 	first, second, ok := strings.Cut(string(b), "\n## Device counters\n")
+	require.True(t, ok)
+	first, modes, ok := strings.Cut(first, "\n## Counters of modes\n")
 	require.True(t, ok)
 	rows := func(text string) map[string][]string {
 		out := map[string][]string{}
@@ -41,13 +44,24 @@ func documented(t *testing.T) (drops, device map[string][]string) {
 		}
 		return out
 	}
-	return rows(first), rows(second)
+	return rows(first), rows(modes), rows(second)
+}
+
+// TestDocumentationListsEveryModeCounter does for the counters of modes what the
+// next does for reasons.
+func TestDocumentationListsEveryModeCounter(t *testing.T) {
+	_, counters, _ := documented(t)
+	for _, c := range dataplane.Counters() {
+		assert.Contains(t, counters, c.String())
+		delete(counters, c.String())
+	}
+	assert.Empty(t, counters, "docs/drops.md describes counters that do not exist")
 }
 
 // TestDocumentationListsEveryReason: docs/drops.md tells of each reason where it
 // counts, what it means and what to do, and of no reason that does not exist.
 func TestDocumentationListsEveryReason(t *testing.T) {
-	drops, _ := documented(t)
+	drops, _, _ := documented(t)
 	for r := pmd.Reason(0); r < pmd.ReasonUser; r++ {
 		cells, ok := drops[r.String()]
 		if !assert.True(t, ok, "docs/drops.md lacks %s", r) {
@@ -67,7 +81,7 @@ func TestDocumentationListsEveryReason(t *testing.T) {
 // Missed methods of our drivers return. They are read from the source, since some
 // drivers exist on one system only.
 func TestDocumentationListsEveryDeviceCounter(t *testing.T) {
-	_, device := documented(t)
+	_, _, device := documented(t)
 	names := missedNames(t)
 	for _, n := range []string{
 		"rx_dropped", "rx_invalid_descs", "tx_invalid_descs", "rx_ring_full", "rx_fill_ring_empty_descs", "tx_ring_empty_descs",

@@ -66,6 +66,9 @@ func Interface(w io.Writer, f engine.Interface) error {
 func Forwarding(w io.Writer, f engine.Forwarding) error {
 	e := &errWriter{w: w}
 	fmt.Fprintf(e, "mode %s (of %s)\n", f.Mode, strings.Join(f.Modes, ", "))
+	for _, o := range f.Options.List() {
+		fmt.Fprintf(e, "  --%s %s\n", o[0], o[1])
+	}
 	for _, c := range f.Connect {
 		fmt.Fprintf(e, "  %s → %s\n", c.From, c.To)
 	}

@@ -96,14 +96,20 @@ func queueTable(s *engine.Stats) *Table {
 	return t
 }
 
-// dropTable has a row for each reason that happened, and each counter of a device
-// that has come up. docs/drops.md explains both; not all of the latter are losses.
+// dropTable has a row for each reason that happened, and each counter of a mode or
+// a device that has come up. docs/drops.md explains them; not all are losses.
 func dropTable(s *engine.Stats) *Table {
 	t := NewTable("PORT", "COUNTER", "COUNT→")
 	for i := range s.Ports {
 		p := &s.Ports[i]
 		for _, reason := range slices.Sorted(maps.Keys(p.Drops)) {
 			t.Row(p.Name, "drop: "+reason, Count(p.Drops[reason]))
+		}
+		if p.Generated > 0 {
+			t.Row(p.Name, "mode: generated", Count(p.Generated))
+		}
+		for _, name := range slices.Sorted(maps.Keys(p.Counters)) {
+			t.Row(p.Name, "mode: "+name, Count(p.Counters[name]))
 		}
 		for _, name := range slices.Sorted(maps.Keys(p.Missed)) {
 			t.Row(p.Name, "device: "+name, Count(p.Missed[name]))
