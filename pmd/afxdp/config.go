@@ -79,6 +79,9 @@ const (
 	maxRing = 32768
 )
 
+// vlanHeader is the Ethernet header with one 802.1Q tag, in bytes.
+const vlanHeader = 18
+
 const (
 	// MaxQueues bounds the queues of a port.
 	MaxQueues = 1024

@@ -134,15 +134,12 @@ func (d *Device) posted(pool *mbuf.Pool, n int) int {
 	return max(min(d.cfg.FillRing, pool.Frames()/(4*n)), fillBatch)
 }
 
-// vlanHeader is the Ethernet header with one 802.1Q tag, in bytes.
-const vlanHeader = 18
-
 // mtuLimit returns the largest MTU whose frames fit into one chunk.
 func mtuLimit(pool *mbuf.Pool) int { return pool.MaxLen() - vlanHeader }
 
 // mtuAdvice says how to make it fit.
 func mtuAdvice(name string, mtu, limit int) string {
-	const large = 4096 - mbuf.KernelHeadroom - vlanHeader
+	large := MaxMTU(4096)
 	set := fmt.Sprintf("ip link set dev %s mtu %d", name, min(limit, 1500))
 	if limit < large && mtu <= large {
 		return fmt.Sprintf("use frame-size=4096 (MTU up to %d), or %s", large, set)
@@ -206,7 +203,7 @@ const bindTime = 2 * time.Second
 func (d *Device) openSockets(ctx context.Context, conn *connection) error {
 	tryZeroCopy := !conn.generic && (d.cfg.Mode == ModeZeroCopy || d.cfg.Mode == ModeAuto)
 	if tryZeroCopy && d.cfg.Mode == ModeAuto {
-		if bits, known := xdpFeatures(conn.ifindex); known && bits&actZeroCopy == 0 {
+		if f := xdpFeatures(conn.ifindex); f != nil && !f.ZeroCopy {
 			tryZeroCopy = false // the driver says no: spare the attempt
 			conn.refused = fmt.Sprintf("not offered by driver %s", driverName(d.cfg.Interface))
 		}

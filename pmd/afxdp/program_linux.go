@@ -36,6 +36,9 @@ func loadProgram(queues int) (*xdp.Program, error) {
 	return old, nil
 }
 
+// redirectName is what our program is called where programs are listed.
+const redirectName = "pmd_redirect"
+
 // newProgram loads a program that redirects a frame to the socket of its receive
 // queue, and passes it to the kernel's stack if that queue has none: the low bits
 // of the flags of bpf_redirect_map are the answer for an empty slot (kernel 5.3,
@@ -58,7 +61,7 @@ func newProgram(queues int) (*xdp.Program, error) {
 	const rxQueueIndex = 16 // offsetof(struct xdp_md, rx_queue_index)
 	const xdpPass = 2
 	prog, err := ebpf.NewProgram(&ebpf.ProgramSpec{
-		Name: "pmd_redirect", Type: ebpf.XDP, License: "BSD",
+		Name: redirectName, Type: ebpf.XDP, License: "BSD",
 		Flags: unix.BPF_F_XDP_HAS_FRAGS,
 		Instructions: asm.Instructions{
 			asm.LoadMem(asm.R2, asm.R1, rxQueueIndex, asm.Word),

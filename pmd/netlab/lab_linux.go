@@ -39,18 +39,30 @@ type ifKey struct {
 // Check reports what keeps a lab from being made here: nil, or an error that
 // says what is missing and what to do. It makes one network namespace, which
 // is gone when it returns.
-func Check() error {
+func Check() error { return Throwaway(func() error { return nil }) }
+
+// Throwaway runs fn on a thread inside a new network namespace that has no name
+// and goes, with every interface made in it, when fn has returned and closed what
+// it opened. Like a function given to Namespace.Do, fn must not start goroutines
+// and expect them to be inside. The error says what is missing if the namespace
+// cannot be made, and is fn's otherwise.
+func Throwaway(fn func() error) error {
 	errc := make(chan error, 1)
 	go func() {
 		// Never unlocked: the thread is inside the new namespace and ends
 		// with this goroutine.
 		runtime.LockOSThread()
-		errc <- unix.Unshare(unix.CLONE_NEWNET)
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			errc <- lacksNamespaces(err)
+			return
+		}
+		errc <- fn()
 	}()
-	err := <-errc
-	if err == nil {
-		return nil
-	}
+	return <-errc
+}
+
+// lacksNamespaces says why unshare(2) failed, and what to do.
+func lacksNamespaces(err error) error {
 	if os.Geteuid() != 0 {
 		return fmt.Errorf("netlab: network namespaces need root, run with sudo: unshare: %w", err)
 	}

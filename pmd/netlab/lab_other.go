@@ -24,6 +24,9 @@ func readBuffer(c *net.UDPConn, bytes int) error { return c.SetReadBuffer(bytes)
 // Check returns an error that says that Linux is needed.
 func Check() error { return unsupported() }
 
+// Throwaway fails: see the package comment.
+func Throwaway(func() error) error { return unsupported() }
+
 // Lab exists on Linux only: New never returns one here.
 type Lab struct{}
 
