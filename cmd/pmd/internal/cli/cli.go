@@ -34,6 +34,7 @@ type Root struct {
 	Core       CoreCmd       `cmd:"" help:"Look at how cores poll, or change it."`
 	Forward    ForwardCmd    `cmd:"" help:"Look at the forwarding mode, or change it."`
 	Config     ConfigCmd     `cmd:"" help:"Look at the configuration, check a file, or apply one."`
+	Doctor     DoctorCmd     `cmd:"" help:"Check this machine and its interfaces, and say how to mend what is wrong."`
 	Stop       StopCmd       `cmd:"" help:"End a running pmd cleanly."`
 	Version    VersionCmd    `cmd:"" help:"Tell which build this is."`
 	Completion CompletionCmd `cmd:"" help:"Write a completion script for a shell."`

@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"example.org/pmd/cmd/pmd/internal/app"
+	"example.org/pmd/cmd/pmd/internal/show"
 	"example.org/pmd/cmd/pmd/internal/usage"
 	"example.org/pmd/cpu"
 )
@@ -72,7 +73,7 @@ func (c *Command) present(a *app.App, o options) error {
 	if c.JSON {
 		o.whole = func(r *Report) error { return r.writeJSON(a.Stdout) }
 	} else {
-		o.table = &printer{w: a.Stdout, colour: wantsColour(a.Stdout, os.Getenv)}
+		o.table = &printer{w: a.Stdout, colour: show.WantsColour(a.Stdout, os.Getenv)}
 	}
 	_, err := run(ctx, o)
 	return err

@@ -20,21 +20,8 @@ type printer struct {
 	err error
 }
 
-// Colours are SGR sequences (ECMA-48, 8.3.117).
-const (
-	bold  = "1"
-	dim   = "2"
-	green = "32"
-	red   = "31"
-)
-
 // paint colours s if the reader can see it.
-func (p *printer) paint(sgr, s string) string {
-	if !p.colour {
-		return s
-	}
-	return "\x1b[" + sgr + "m" + s + "\x1b[0m"
-}
+func (p *printer) paint(sgr, s string) string { return show.Paint(p.colour, sgr, s) }
 
 func (p *printer) printf(format string, args ...any) {
 	if p.err == nil {
@@ -44,7 +31,7 @@ func (p *printer) printf(format string, args ...any) {
 
 // header tells what is about to happen, and on which ports.
 func (p *printer) header(title, picture string, ports []Port) {
-	p.printf("%s: %s\n\n  %s\n\n", p.paint(bold, "pmd demo"), title, picture)
+	p.printf("%s: %s\n\n  %s\n\n", p.paint(show.Bold, "pmd demo"), title, picture)
 	t := show.NewTable("PORT", "DRIVER", "MODE", "QUEUES→")
 	for _, port := range ports {
 		t.Row(port.Name, port.Driver, port.Mode, strconv.Itoa(port.Queues))
@@ -58,14 +45,14 @@ func (p *printer) table(t *show.Table) {
 	var b bytes.Buffer
 	_ = t.Write(&b, "  ") // a Buffer takes everything
 	head, rest, _ := bytes.Cut(b.Bytes(), []byte("\n"))
-	p.printf("%s\n%s", p.paint(bold, string(head)), rest)
+	p.printf("%s\n%s", p.paint(show.Bold, string(head)), rest)
 }
 
 // check writes one check.
 func (p *printer) check(c Check) {
-	mark := p.paint(green, "✓")
+	mark := p.paint(show.Green, "✓")
 	if !c.OK {
-		mark = p.paint(red, "✗")
+		mark = p.paint(show.Red, "✗")
 	}
 	p.printf("  %s %-9s  %s\n", mark, c.Name, c.Detail)
 }
@@ -82,7 +69,7 @@ var remarks = map[string]string{
 // results writes what the flood came to, and what was lost why.
 func (p *printer) results(r *Report) {
 	p.printf("\n  %s forwarded, frames of %d bytes, for %.2f s\n",
-		p.paint(bold, show.PPS(r.Throughput.PPS)), r.Throughput.FrameSize, r.Throughput.Seconds)
+		p.paint(show.Bold, show.PPS(r.Throughput.PPS)), r.Throughput.FrameSize, r.Throughput.Seconds)
 	p.printf("  %s of %s frames of the pool accounted for\n\n", show.Count(uint64(r.Frames.Accounted)), show.Count(uint64(r.Frames.Pool)))
 	if len(r.Drops) == 0 {
 		p.printf("  no frame was lost\n\n")
@@ -103,9 +90,9 @@ func (p *printer) results(r *Report) {
 // verdict writes the last line. after says what became of the demo.
 func (p *printer) verdict(r *Report, took time.Duration, after string) {
 	n, all := r.passed(), len(r.Checks)
-	text := p.paint(green, fmt.Sprintf("All %d checks passed", all))
+	text := p.paint(show.Green, fmt.Sprintf("All %d checks passed", all))
 	if n < all {
-		text = p.paint(red, fmt.Sprintf("%d of %d checks failed", all-n, all))
+		text = p.paint(show.Red, fmt.Sprintf("%d of %d checks failed", all-n, all))
 	}
 	p.printf("  %s in %.1f s. %s\n", text, took.Seconds(), after)
 }

@@ -78,25 +78,6 @@ func TestTableKeepsWriteError(t *testing.T) {
 	assert.EqualError(t, p.err, "broken")
 }
 
-func TestWantsColour(t *testing.T) {
-	env := func(kv map[string]string) func(string) string { return func(k string) string { return kv[k] } }
-	none := env(nil)
-	assert.False(t, wantsColour(&bytes.Buffer{}, none), "a buffer is no terminal")
-	f, err := os.Create(filepath.Join(t.TempDir(), "f"))
-	require.NoError(t, err)
-	defer f.Close()
-	assert.False(t, wantsColour(f, none), "a file is no terminal")
-
-	// A terminal is a character device; this is one that is always there.
-	dev, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
-	require.NoError(t, err)
-	defer dev.Close()
-	assert.True(t, wantsColour(dev, none))
-	assert.False(t, wantsColour(dev, env(map[string]string{"NO_COLOR": "1"})))
-	assert.True(t, wantsColour(dev, env(map[string]string{"NO_COLOR": ""})), "empty is not set")
-	assert.False(t, wantsColour(dev, env(map[string]string{"TERM": "dumb"})))
-}
-
 func TestKeepLines(t *testing.T) {
 	assert.Equal(t, "\n  Look at it from another terminal; Ctrl-C ends it and removes everything:\n\n    one\n    two\n",
 		keepLines([]string{"one", "two"}))

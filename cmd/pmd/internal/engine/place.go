@@ -11,6 +11,7 @@ import (
 	"example.org/pmd/cmd/pmd/internal/usage"
 	"example.org/pmd/cpu"
 	"example.org/pmd/dataplane"
+	"example.org/pmd/dataplane/forward"
 	"example.org/pmd/pmd"
 	"example.org/pmd/pmd/mbuf"
 )
@@ -273,6 +274,34 @@ func chooseCores(c Config, us []unit, ports []port) (cores, error) {
 		out.nodes = append(out.nodes, topo.NodeOf(id))
 	}
 	return out, nil
+}
+
+// Shape is what matters of a port for where it is polled.
+type Shape struct {
+	// Queues is how many queues it has.
+	Queues int
+	// NUMANode is the node it is on, -1 if that does not matter.
+	NUMANode int
+}
+
+// PollCPUs returns the CPUs that an engine would poll such ports on, connected as
+// they come: those in asked, or if that is empty those it would choose. An error
+// is a CPU that cannot be polled on, or that there is none.
+func PollCPUs(topo *cpu.Topology, asked cpu.Set, shapes []Shape) (cpu.Set, error) {
+	table, err := forward.Connect(len(shapes))
+	if err != nil {
+		return cpu.Set{}, err
+	}
+	ports := make([]port, len(shapes))
+	for i, s := range shapes {
+		ports[i] = port{queues: max(s.Queues, 1), node: s.NUMANode}
+	}
+	c, err := chooseCores(Config{Topology: topo, Cores: asked, Ports: make([]pmd.Spec, len(ports))}, units(groups(table), ports), ports)
+	if err != nil {
+		return cpu.Set{}, err
+	}
+	// Where nothing can be pinned there are none.
+	return cpu.SetOf(slices.DeleteFunc(c.ids, func(id int) bool { return id == dataplane.Unpinned })...), nil
 }
 
 // defaultCores chooses a CPU for each of the units, near it as long as there are
