@@ -98,7 +98,15 @@ func (e *examination) siblings() {
 	}
 	switch {
 	case !both.IsEmpty():
-		e.add(AreaCPU, "SMT", Advice, fmt.Sprintf("poll CPUs %v share cores with each other: two poll loops on one core are slower than on two; name one of each core with --cores", both))
+		var one cpu.Set
+		for id := range e.poll.All() {
+			one = one.Or(cpu.SetOf(e.topo.Siblings(id).And(e.poll).Min()))
+		}
+		command := fmt.Sprintf("pmd run --cores %v", one)
+		for _, name := range e.o.Interfaces {
+			command += " --port " + e.spec(name)
+		}
+		e.add(AreaCPU, "SMT", Advice, fmt.Sprintf("poll CPUs %v share cores with each other, and two poll loops on one core slow each other down: poll on one of each core", both), command)
 	case !others.IsEmpty():
 		e.add(AreaCPU, "SMT", Advice, fmt.Sprintf("CPU %v shares a core with a poll CPU: what runs there slows the poll loop down", others), each(others, "echo 0 > /sys/devices/system/cpu/cpu%s/online"))
 	default:

@@ -107,3 +107,11 @@ func (e *examination) again() string {
 	}
 	return strings.Join(words, " ")
 }
+
+// spec words an interface as a port with these options.
+func (e *examination) spec(name string, options ...string) string {
+	if e.o.Netns != "" {
+		options = append([]string{"netns=" + e.o.Netns}, options...)
+	}
+	return strings.Join(append([]string{name}, options...), ",")
+}

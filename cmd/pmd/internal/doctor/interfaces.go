@@ -56,6 +56,8 @@ func (e *examination) interfaces() {
 			x.state()
 			x.management()
 			x.driver()
+			x.program()
+			x.membership()
 			x.details()
 		default:
 			e.add(AreaInterface, s.name, OK, x.summary())
@@ -109,9 +111,20 @@ func (x *portCheck) ethtool(flag, args string) string {
 	return x.inNetns("ethtool %s %s %s", flag, x.name, args)
 }
 
+// run words a call of pmd with the interface as a port with these options.
+func (x *portCheck) run(options ...string) string {
+	return "pmd run --port " + x.spec(x.name, options...)
+}
+
 // summary tells an interface in a line.
 func (x *portCheck) summary() string {
 	parts := []string{x.driverName(), linkWord(x.f), x.modes(), fmt.Sprintf("%s, MTU %d", count(x.f.Queues.Live, "queue"), x.f.MTU)}
+	if x.f.Master != "" {
+		parts = append(parts, "belongs to "+x.f.Master)
+	}
+	if p := x.f.Program; p != nil {
+		parts = append(parts, fmt.Sprintf("has XDP program %d, %s", p.ID, p.Name))
+	}
 	if x.f.Management != "" {
 		why, _, _ := strings.Cut(x.f.Management, ";")
 		parts = append(parts, "not for a port: "+why)
@@ -168,7 +181,7 @@ func (x *portCheck) state() {
 		}
 		x.found(Problem, "it is up without carrier: its peer is down", up)
 	case !f.Carrier:
-		x.found(Problem, "it is up without carrier: check the cable and the other side", x.ethtool("", ""))
+		x.found(Problem, "it is up without carrier: check the cable and the other side", x.inNetns("ethtool %s", x.name))
 	default:
 		x.found(OK, "up, with carrier")
 	}
@@ -186,7 +199,7 @@ func (x *portCheck) atPeer(format string, args ...any) string {
 // management checks that nobody is cut off.
 func (x *portCheck) management() {
 	if m := x.f.Management; m != "" {
-		x.found(Problem, m, fmt.Sprintf("pmd run --take-management --port %s", x.name))
+		x.found(Problem, m, x.run("take-management=on"))
 	}
 }
 
@@ -207,7 +220,7 @@ func (x *portCheck) driver() {
 		more = append(more, "multi-buffer")
 	}
 	if f.ZeroCopy && f.ZeroCopyBuffers > 0 {
-		more = append(more, fmt.Sprintf("%d buffers a frame in zero-copy", f.ZeroCopyBuffers))
+		more = append(more, "up to "+count(f.ZeroCopyBuffers, "buffer")+" a frame in zero-copy")
 	}
 	if len(f.RxMetadata) > 0 {
 		more = append(more, "rx metadata "+strings.Join(f.RxMetadata, ", "))
@@ -223,8 +236,6 @@ func (x *portCheck) driver() {
 
 // details are the checks whose advice is worth telling of any interface.
 func (x *portCheck) details() {
-	x.program()
-	x.membership()
 	x.queues()
 	x.rings()
 	x.offloads()
@@ -315,7 +326,7 @@ func (x *portCheck) offloads() {
 	}
 	if len(fixed) > 0 {
 		x.found(Problem, fmt.Sprintf("%s cannot be turned off: %s; pmd takes it only with offloads=keep",
-			strings.Join(fixed, ", "), strings.Join(harm, ", ")), fmt.Sprintf("pmd run --port %s,offloads=keep", x.name))
+			strings.Join(fixed, ", "), strings.Join(harm, ", ")), x.run("offloads=keep"))
 	}
 	switch {
 	case slices.Contains(free, "rx-lro"):
@@ -346,7 +357,7 @@ func (x *portCheck) mtu() {
 	case mtu <= small:
 		x.found(OK, fmt.Sprintf("MTU %d fits frames of 2048 bytes (up to %d)", mtu, small))
 	case mtu <= large:
-		x.found(Advice, fmt.Sprintf("MTU %d needs frames of 4096 bytes", mtu), fmt.Sprintf("pmd run --port %s,frame-size=4096", x.name))
+		x.found(Advice, fmt.Sprintf("MTU %d needs frames of 4096 bytes", mtu), x.run("frame-size=4096"))
 	default:
 		x.found(Problem, fmt.Sprintf("MTU %d is more than the %d that fit the largest frames", mtu, large), x.inNetns("ip link set dev %s mtu %d", x.name, 1500))
 	}
@@ -426,6 +437,6 @@ func (x *portCheck) node() {
 	case near.IsEmpty():
 		x.found(Advice, fmt.Sprintf("it is on NUMA node %d, of which no CPU may be used", node))
 	default:
-		x.found(Advice, fmt.Sprintf("it is on NUMA node %d, poll CPU %v is not", node, x.poll), fmt.Sprintf("pmd run --port %s,pollcpu=%d", x.name, near.Slice()[near.Len()-1]))
+		x.found(Advice, fmt.Sprintf("it is on NUMA node %d, poll CPU %v is not", node, x.poll), x.run(fmt.Sprintf("pollcpu=%d", near.Slice()[near.Len()-1])))
 	}
 }

@@ -21,37 +21,49 @@ func (e *examination) memory() {
 	e.hugePages()
 }
 
-// limit returns a soft limit of /proc/self/limits; unlimited is -1.
-func (e *examination) limit(name string) (n int64, ok bool) {
+// lockedMemory is a limit's name in /proc/self/limits.
+const lockedMemory = "Max locked memory"
+
+// limit returns a limit of /proc/self/limits; unlimited is -1.
+func (e *examination) limit(name string) (soft, hard int64, ok bool) {
 	text, _ := e.line("proc/self/limits")
 	for line := range strings.Lines(text) {
 		rest, found := strings.CutPrefix(line, name)
-		if !found || len(strings.Fields(rest)) == 0 {
-			continue
+		if f := strings.Fields(rest); found && len(f) >= 2 {
+			soft, err := limitValue(f[0])
+			hard, err2 := limitValue(f[1])
+			return soft, hard, err == nil && err2 == nil
 		}
-		soft := strings.Fields(rest)[0]
-		if soft == "unlimited" {
-			return -1, true
-		}
-		n, err := strconv.ParseInt(soft, 10, 64)
-		return n, err == nil
 	}
-	return 0, false
+	return 0, 0, false
 }
+
+// limitValue reads one value of a limit.
+func limitValue(text string) (int64, error) {
+	if text == "unlimited" {
+		return -1, nil
+	}
+	return strconv.ParseInt(text, 10, 64)
+}
+
+// enough reports whether a limit of locked memory allows a pool of the usual size.
+func enough(limit int64) bool { return limit < 0 || limit >= poolBytes }
 
 // memlock looks at how much memory may be pinned: a UMEM is, and counted unless the
 // process has CAP_IPC_LOCK (xdp_umem_account_pages, net/xdp/xdp_umem.c).
 func (e *examination) memlock() {
-	n, ok := e.limit("Max locked memory")
+	soft, hard, ok := e.limit(lockedMemory)
+	little := fmt.Sprintf("%d KiB of memory may be pinned (RLIMIT_MEMLOCK), a pool of the usual size takes %d", soft>>10, poolBytes>>10)
 	switch {
 	case !ok:
 	case e.has(capIPCLock):
 		e.add(AreaMemory, "locked memory", OK, "memory may be pinned without limit (CAP_IPC_LOCK)")
-	case n < 0 || n >= poolBytes:
+	case enough(soft):
 		e.add(AreaMemory, "locked memory", OK, "memory may be pinned, enough for a pool of the usual size")
+	case enough(hard):
+		e.add(AreaMemory, "locked memory", Problem, little+": in the shell that starts pmd", fmt.Sprintf("ulimit -l %d", 2*poolBytes>>10))
 	default:
-		e.add(AreaMemory, "locked memory", Problem, fmt.Sprintf("%d KiB of memory may be pinned (RLIMIT_MEMLOCK), and a pool of the usual size takes %d: in the shell that starts pmd",
-			n>>10, poolBytes>>10), "ulimit -l unlimited")
+		e.add(AreaMemory, "locked memory", Problem, little+": run pmd as root, or", e.setcap())
 	}
 }
 
@@ -59,7 +71,7 @@ func (e *examination) memlock() {
 // one and each port some more.
 func (e *examination) openFiles() {
 	const few = 256
-	n, ok := e.limit("Max open files")
+	n, _, ok := e.limit("Max open files")
 	switch {
 	case !ok:
 	case n >= 0 && n < few:

@@ -29,7 +29,6 @@ func (e *examination) privileges() {
 		return
 	}
 	e.caps = caps
-	setcap := "setcap cap_net_admin,cap_net_raw,cap_bpf=ep " + e.m.Executable
 	for _, c := range []struct {
 		name, use string
 		have      bool
@@ -42,14 +41,13 @@ func (e *examination) privileges() {
 		if c.have {
 			e.add(AreaPrivileges, c.name, OK, c.name+" "+c.use)
 		} else {
-			e.add(AreaPrivileges, c.name, Problem, fmt.Sprintf("%s, which %s, is missing: run pmd as root, or", c.name, c.use), setcap)
+			e.add(AreaPrivileges, c.name, Problem, fmt.Sprintf("%s, which %s, is missing: run pmd as root, or", c.name, c.use), e.setcap())
 		}
 	}
 	if e.has(capSysAdmin) {
 		e.add(AreaPrivileges, "CAP_SYS_ADMIN", OK, "CAP_SYS_ADMIN enters network namespaces")
 	} else {
-		e.add(AreaPrivileges, "CAP_SYS_ADMIN", Advice, "CAP_SYS_ADMIN, which enters network namespaces, is missing: ports with netns= and pmd demo need it",
-			"setcap cap_net_admin,cap_net_raw,cap_bpf,cap_sys_admin=ep "+e.m.Executable)
+		e.add(AreaPrivileges, "CAP_SYS_ADMIN", Advice, "CAP_SYS_ADMIN, which enters network namespaces, is missing: ports with netns= and pmd demo need it", e.setcap("cap_sys_admin"))
 	}
 	nice := "CAP_SYS_NICE would raise priorities (chrt, nice); pmd does without"
 	if e.has(capSysNice) {
@@ -59,6 +57,15 @@ func (e *examination) privileges() {
 	if m, ok := e.line("proc/self/uid_map"); ok && len(strings.Fields(m)) >= 3 && strings.Join(strings.Fields(m)[:3], " ") != "0 0 4294967295" {
 		e.add(AreaPrivileges, "user namespace", Advice, "this is a user namespace (rootless container): its capabilities do not load XDP programs")
 	}
+}
+
+// setcap words a command that gives this binary what it needs, and more.
+func (e *examination) setcap(more ...string) string {
+	caps := []string{"cap_net_admin", "cap_net_raw", "cap_bpf"}
+	if soft, hard, ok := e.limit(lockedMemory); ok && !e.has(capIPCLock) && !enough(soft) && !enough(hard) {
+		caps = append(caps, "cap_ipc_lock")
+	}
+	return fmt.Sprintf("setcap %s=ep %s", strings.Join(append(caps, more...), ","), e.m.Executable)
 }
 
 // statusField returns a field of /proc/self/status.
