@@ -121,6 +121,7 @@ var noExample = []string{
 	"cmd/pmd/internal/cli",
 	"cmd/pmd/internal/ctl",
 	"cmd/pmd/internal/demo",
+	"cmd/pmd/internal/doctor",
 	"cmd/pmd/internal/drivers",
 	"cmd/pmd/internal/engine",
 	"cmd/pmd/internal/show",

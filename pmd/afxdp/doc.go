@@ -38,6 +38,11 @@
 // the queues' sockets through [pmd.Host.Exclusive], between two bursts of the
 // core that polls each.
 //
+// # Before a port is opened
+//
+// [Inspect] tells what the kernel knows of an interface, [TryFeatures] what the kernel
+// can do; neither changes anything that is there before.
+//
 // # Concurrency
 //
 // A [Driver] and a Device may be used from any goroutine, a queue from its owner.

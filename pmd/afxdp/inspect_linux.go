@@ -18,12 +18,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"example.org/pmd/cpu"
+	"example.org/pmd/pmd/internal/netif"
 )
 
 // Interfaces lists the interfaces of a network namespace, a name under /run/netns or
 // a path, empty for the caller's own, in order of their numbers.
 func Interfaces(netns string) (names []string, err error) {
-	err = newNamespace(netns).do(func() error {
+	err = newNamespace(netns).Do(func() error {
 		links, err := netlink.LinkList()
 		slices.SortFunc(links, func(a, b netlink.Link) int { return cmp.Compare(a.Attrs().Index, b.Attrs().Index) })
 		for _, l := range links {
@@ -44,7 +45,7 @@ func Interfaces(netns string) (names []string, err error) {
 func Inspect(netns, name string) (*Facts, error) {
 	ns := newNamespace(netns)
 	f := &Facts{Name: name, NUMANode: -1}
-	err := ns.do(func() error {
+	err := ns.Do(func() error {
 		l, err := netlink.LinkByName(name)
 		if errors.As(err, &netlink.LinkNotFoundError{}) {
 			return fmt.Errorf("no such interface; see ip link: %w", unix.ENODEV)
@@ -60,7 +61,7 @@ func Inspect(netns, name string) (*Facts, error) {
 		if v, ok := l.(*netlink.Veth); ok {
 			f.Peer = findPeer(v)
 		}
-		if err := ns.sysfs(name, f.readSysfs); err != nil {
+		if err := ns.Sysfs(name, f.readSysfs); err != nil {
 			f.unread("sysfs", err)
 		}
 		return nil
@@ -94,7 +95,7 @@ func (f *Facts) readLink(l netlink.Link) {
 			f.Master = m.Attrs().Name
 		}
 	}
-	if err := checkManagement(l); err != nil {
+	if err := netif.CheckManagement(l); err != nil {
 		f.Management = err.Error()
 	}
 	if x := a.Xdp; x != nil && x.Attached {
@@ -157,7 +158,7 @@ func findPeer(v *netlink.Veth) *Peer {
 			continue
 		}
 		var p *Peer
-		_ = newNamespace(name).do(func() error {
+		_ = newNamespace(name).Do(func() error {
 			p = readPeer(a.ParentIndex)
 			return nil
 		})

@@ -68,6 +68,10 @@ func TestExitStatus(t *testing.T) {
 		"forward":                                 {2, "expected one of"},
 		"forward set":                             {2, "<mode>"},
 		"forward set fast":                        {2, `"io","mac","macswap","noisy"`},
+		"doctor --cores 1-":                       {2, "--cores"},
+		"doctor --cores 8191":                     {2, "--cores: CPU 8191 does not exist"},
+		"doctor eth1 eth1":                        {2, `"eth1" is named twice`},
+		"doctor --netns":                          {2, "--netns"},
 		"completion tcsh":                         {2, `"bash","zsh","fish"`},
 		"stats --interval 1ms":                    {2, "use 10ms or more"},
 		"stats --interval soon":                   {2, "soon"},
@@ -134,7 +138,7 @@ func TestHelp(t *testing.T) {
 		assert.Empty(t, stderr)
 	}
 	_, stdout, _ := call()
-	for _, c := range []string{"run", "demo", "stats", "if show", "if set", "core show", "core set", "forward show", "forward set", "config show", "config check", "config diff", "config apply", "stop", "version", "completion"} {
+	for _, c := range []string{"run", "demo", "stats", "if show", "if set", "core show", "core set", "forward show", "forward set", "config show", "config check", "config diff", "config apply", "stop", "version", "completion", "doctor"} {
 		assert.Contains(t, stdout, "\n  "+c+" ")
 	}
 }
@@ -178,4 +182,28 @@ func ExampleMain() {
 	// Output:
 	// pmd: run: no port: name at least one with --port, for example: pmd run --port eth1 --port eth2
 	// status 2
+}
+
+func TestDoctor(t *testing.T) {
+	status, stdout, stderr := call("doctor", "nosuchif0")
+	assert.Equal(t, 1, status)
+	assert.Contains(t, stdout, "\ninterface nosuchif0\n  problem ")
+	assert.NotContains(t, stdout, "\x1b")
+	assert.Regexp(t, `^pmd: doctor: \d+ of \d+ findings are problems\n$`, stderr)
+
+	status, stdout, _ = call("doctor", "--json", "nosuchif0")
+	assert.Equal(t, 1, status)
+	var report struct {
+		OK       bool
+		Findings []struct {
+			Area, Subject, Status, Text string
+			Commands                    []string
+		}
+	}
+	require.NoError(t, json.Unmarshal([]byte(stdout), &report))
+	assert.False(t, report.OK)
+	last := report.Findings[len(report.Findings)-1]
+	assert.Equal(t, "nosuchif0", last.Subject)
+	assert.Equal(t, "problem", last.Status)
+	assert.NotNil(t, last.Commands)
 }

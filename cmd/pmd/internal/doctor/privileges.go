@@ -55,7 +55,7 @@ func (e *examination) privileges() {
 	}
 	e.add(AreaPrivileges, "CAP_SYS_NICE", OK, nice)
 	if m, ok := e.line("proc/self/uid_map"); ok && len(strings.Fields(m)) >= 3 && strings.Join(strings.Fields(m)[:3], " ") != "0 0 4294967295" {
-		e.add(AreaPrivileges, "user namespace", Advice, "this is a user namespace (rootless container): its capabilities do not load XDP programs")
+		e.add(AreaPrivileges, "user namespace", Advice, "this is a user namespace (rootless container): its capabilities do not load XDP programs, but packet sockets do without", e.afpacket())
 	}
 }
 
@@ -66,6 +66,18 @@ func (e *examination) setcap(more ...string) string {
 		caps = append(caps, "cap_ipc_lock")
 	}
 	return fmt.Sprintf("setcap %s=ep %s", strings.Join(append(caps, more...), ","), e.m.Executable)
+}
+
+// afpacket words a call of pmd that needs no XDP.
+func (e *examination) afpacket() string {
+	command := "pmd run"
+	for _, name := range e.o.Interfaces {
+		command += " --port afpacket:" + e.spec(name)
+	}
+	if len(e.o.Interfaces) == 0 {
+		command += " --port afpacket:IFNAME"
+	}
+	return command
 }
 
 // statusField returns a field of /proc/self/status.
