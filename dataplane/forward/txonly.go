@@ -10,8 +10,6 @@ import (
 	"example.org/pmd/dataplane/packet"
 	"example.org/pmd/pmd"
 	"example.org/pmd/pmd/mbuf"
-
-	xcpu "golang.org/x/sys/cpu"
 )
 
 // UDP ports of generated frames, those of testpmd.
@@ -23,8 +21,8 @@ const (
 // txStage sends UDP datagrams that it makes, and drops what it receives, counted
 // as sink: a port that is polled cannot be left to fill up.
 type txStage struct {
-	ports []txPort // by output port
-	cores []txCore // by worker
+	ports []txPort    // by output port
+	cores [][]txPlace // by worker, by output port
 	flows uint32
 	limit int // the largest size in bytes
 	// What of a frame differs from flow to flow: 32 bits of an address, here,
@@ -50,12 +48,14 @@ type txKind struct {
 	sum, header packet.Sum
 }
 
-// txCore is where a core is in its round of flows and sizes. It belongs to one
-// worker.
-type txCore struct {
-	_          xcpu.CacheLinePad
-	flow, size uint32
-}
+// txPlace is where a worker is in the round of flows and sizes of a port. Every
+// port has its own round, or with two ports in turn each would get every other
+// size. It belongs to the worker.
+type txPlace struct{ flow, size uint32 }
+
+// placesPerLine are as many as fill a cache line, left free on both sides of a
+// worker's: no two workers write to one line.
+const placesPerLine = 128 / 8
 
 func newTxOnly(c Config) (dataplane.Stage, error) {
 	return newGenerator("txonly", c, generatorDefaults{
@@ -83,8 +83,11 @@ func newGenerator(mode string, c Config, d generatorDefaults) (dataplane.Stage, 
 		return nil, fmt.Errorf("forward: mode %s: %w", mode, err)
 	}
 	s := &txStage{
-		ports: make([]txPort, len(c.Out)), cores: make([]txCore, c.workers()),
+		ports: make([]txPort, len(c.Out)), cores: make([][]txPlace, c.workers()),
 		flows: uint32(d.flows), limit: slices.Max(sizes),
+	}
+	for i := range s.cores {
+		s.cores[i] = make([]txPlace, len(c.Out)+2*placesPerLine)[placesPerLine:][:len(c.Out)]
 	}
 	if c.Options.TxFlows > 0 {
 		s.flows = uint32(c.Options.TxFlows)
@@ -161,7 +164,7 @@ func (s *txStage) Generate(w *dataplane.Worker) int {
 	if w.ID() >= len(s.cores) {
 		return 0
 	}
-	core, sent := &s.cores[w.ID()], 0
+	places, sent := s.cores[w.ID()], 0
 	for i := range s.ports {
 		out, p := dataplane.PortID(i), &s.ports[i]
 		if !w.Owns(out) {
@@ -173,7 +176,7 @@ func (s *txStage) Generate(w *dataplane.Worker) int {
 		}
 		frames := w.Make(out, n, s.limit)
 		if len(frames) > 0 {
-			s.fill(w.Mem(frames[0]), p, core, frames)
+			s.fill(w.Mem(frames[0]), p, &places[i], frames)
 		}
 		took := w.Emit(out, frames)
 		p.pacer.giveBack(n - took)
@@ -183,8 +186,8 @@ func (s *txStage) Generate(w *dataplane.Worker) int {
 }
 
 // fill writes frames: each the next size and the next flow.
-func (s *txStage) fill(mem mbuf.Mem, p *txPort, core *txCore, frames []mbuf.Frame) {
-	flow, size := core.flow, core.size
+func (s *txStage) fill(mem mbuf.Mem, p *txPort, place *txPlace, frames []mbuf.Frame) {
+	flow, size := place.flow, place.size
 	for i := range frames {
 		if size >= uint32(len(p.kinds)) {
 			size = 0
@@ -202,7 +205,7 @@ func (s *txStage) fill(mem mbuf.Mem, p *txPort, core *txCore, frames []mbuf.Fram
 			}
 		}
 	}
-	core.flow, core.size = flow, size
+	place.flow, place.size = flow, size
 }
 
 // vary makes the frame one of another flow.

@@ -185,6 +185,7 @@ func TestSetOptions(t *testing.T) {
 		}
 		err := e.SetMode(ctx, mode, []byte(body))
 		require.ErrorContains(t, err, text)
+		assert.NotContains(t, err.Error(), "some cores", "nothing has been changed")
 		assert.True(t, usage.Is(err), body)
 		assert.Equal(t, want, e.Forwarding().Options)
 		assert.Equal(t, "txonly", e.Mode())

@@ -170,7 +170,11 @@ func (e *Engine) SetMode(ctx context.Context, mode string, options []byte) error
 			return usage.Errorf("options: %s", strings.TrimPrefix(err.Error(), "json: "))
 		}
 	}
-	if err := e.setStage(ctx, ports, w); err != nil {
+	stage, err := newStage(mode, e.forwardConfig(ports, w))
+	if err != nil {
+		return err // nothing has changed
+	}
+	if err := e.dp.SetStage(ctx, stage); err != nil {
 		return fmt.Errorf("forwarding mode %s: some cores may run it and others %s, set it again: %w", mode, was, err)
 	}
 	e.become(ports, w)
