@@ -5,6 +5,7 @@ package bench
 import (
 	"context"
 	"encoding/binary"
+	"fmt"
 	"testing"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"example.org/pmd/pmd"
+	"example.org/pmd/pmd/afpacket"
 	"example.org/pmd/pmd/afxdp"
 	"example.org/pmd/pmd/netlab"
 	"example.org/pmd/pmd/netlab/netlabtest"
@@ -42,6 +44,37 @@ func newWideWire(tb testing.TB, queues int) *wire {
 	return w
 }
 
+// openAs opens both ports with another driver for interfaces, as
+// "afpacket:%s,ring=v3".
+func (w *wire) openAs(drv pmd.Driver, form string) func(context.Context, pmd.Env) ([]pmd.Device, error) {
+	return func(ctx context.Context, env pmd.Env) ([]pmd.Device, error) {
+		var devs []pmd.Device
+		for _, name := range []string{"p0", "p1"} {
+			spec, err := pmd.ParseSpec(fmt.Sprintf(form, name) + ",netns=" + w.ports.Path())
+			if err == nil {
+				var d pmd.Device
+				if d, err = drv.Open(ctx, spec, env); err == nil {
+					devs = append(devs, d)
+					continue
+				}
+			}
+			for _, d := range devs {
+				_ = d.Close()
+			}
+			return nil, err
+		}
+		return devs, nil
+	}
+}
+
+// passToStack has the generator's frames, which come by XDP, go on towards the stack of
+// the ports' namespace, in front of which packet sockets are.
+func (w *wire) passToStack(tb testing.TB) {
+	tb.Helper()
+	_, err := w.ports.PassProgram("p0")
+	require.NoError(tb, err)
+}
+
 // open opens both ports.
 func (w *wire) open(ctx context.Context, env pmd.Env) ([]pmd.Device, error) {
 	return w.openPorts(ctx, env, "p0", "p1")
@@ -67,8 +100,20 @@ func (w *wire) openPorts(ctx context.Context, env pmd.Env, names ...string) ([]p
 func benchmarkAFXDP(b *testing.B, mode string) {
 	netlabtest.RequireRoot(b)
 	w := newWire(b)
-	poll := pollCPU(b)
-	r, err := Start(b.Context(), RigConfig{Mode: mode, Cores: []int{poll}, Open: w.open})
+	benchmarkWire(b, w, mode, w.open)
+}
+
+// benchmarkAFPacket does the same through packet sockets.
+func benchmarkAFPacket(b *testing.B, mode, ring string) {
+	netlabtest.RequireRoot(b)
+	w := newWire(b)
+	w.passToStack(b)
+	benchmarkWire(b, w, mode, w.openAs(afpacket.Driver{}, "afpacket:%s,ring="+ring))
+}
+
+// benchmarkWire measures ports on the wire while host a floods it.
+func benchmarkWire(b *testing.B, w *wire, mode string, open func(context.Context, pmd.Env) ([]pmd.Device, error)) {
+	r, err := Start(b.Context(), RigConfig{Mode: mode, Cores: []int{pollCPU(b)}, Open: open})
 	require.NoError(b, err)
 	w.checkEffect(b, mode)
 	sink, err := w.b.Sink("hb", false)

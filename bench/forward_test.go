@@ -40,6 +40,14 @@ func BenchmarkForward(b *testing.B) {
 	for _, mode := range []string{"io", "mac", "macswap", "rxonly"} {
 		b.Run(fmt.Sprintf("driver=afxdp/mode=%s/size=64", mode), func(b *testing.B) { benchmarkAFXDP(b, mode) })
 	}
+	for _, mode := range []string{"io", "rxonly"} {
+		for _, ring := range []string{"v2", "v3"} {
+			b.Run(fmt.Sprintf("driver=afpacket/ring=%s/mode=%s/size=64", ring, mode), func(b *testing.B) { benchmarkAFPacket(b, mode, ring) })
+		}
+	}
+	for _, way := range []string{"rx", "tx"} {
+		b.Run(fmt.Sprintf("driver=tap/way=%s/size=64", way), func(b *testing.B) { benchmarkTap(b, way) })
+	}
 }
 
 // BenchmarkSendQueue forwards between two null ports both ways: each port on a worker of

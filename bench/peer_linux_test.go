@@ -22,6 +22,7 @@ import (
 	"example.org/pmd/dataplane"
 	"example.org/pmd/dataplane/forward"
 	"example.org/pmd/pmd"
+	"example.org/pmd/pmd/afpacket"
 	"example.org/pmd/pmd/mbuf"
 	"example.org/pmd/pmd/netlab"
 	"example.org/pmd/pmd/netlab/netlabtest"
@@ -59,6 +60,9 @@ func TestPeers(t *testing.T) {
 	}
 	for _, mode := range []string{"io", "macswap", "rxonly"} {
 		t.Run("afxdp/"+mode, func(t *testing.T) { peer.forward(t, mode, 1) })
+	}
+	for _, mode := range []string{"io", "rxonly"} {
+		t.Run("afpacket/"+mode, func(t *testing.T) { peer.packetSockets(t, mode) })
 	}
 	if has("txonly") {
 		t.Run("afxdp/txonly", peer.transmit)
@@ -200,10 +204,33 @@ func (p testpmd) forward(t *testing.T, mode string, queues int) {
 	for q := range queues {
 		p.vdevs = append(p.vdevs, afxdpDevice(0, q), afxdpDevice(1, q))
 	}
+	p.onWire(t, w, far, w.open, pollers, feeders)
+}
+
+// packetSockets compares on packet sockets over veth, with one queue, polled on CPU 1
+// and fed from CPU 0. Both have rings of as many frames, and send past the queueing
+// discipline.
+func (p testpmd) packetSockets(t *testing.T, mode string) {
+	w := newWire(t)
+	w.passToStack(t)
+	far := newFarEnd(t, w)
+	p.mode, p.inside = mode, w.ports
+	if mode != "rxonly" {
+		p.count = far.count
+	}
+	for i := range 2 {
+		p.vdevs = append(p.vdevs, fmt.Sprintf("net_af_packet%d,iface=p%d,blocksz=262144,framesz=2048,framecnt=2048,qdisc_bypass=1", i, i))
+	}
+	p.onWire(t, w, far, w.openAs(afpacket.Driver{}, "afpacket:%s"), []int{1}, []int{0})
+}
+
+// onWire compares on the ports of a wire, opened for us by open, while host a floods it.
+func (p testpmd) onWire(t *testing.T, w *wire, far *farEnd, open opener, pollers, feeders []int) {
+	mode, queues, count := p.mode, len(pollers), p.count
 	p.compare(t,
 		contender{"pmd", func() float64 {
 			r, err := Start(t.Context(), RigConfig{
-				Mode: mode, Cores: pollers, Open: w.open, Pool: mbuf.Config{Frames: queues * mbuf.DefaultFrames},
+				Mode: mode, Cores: pollers, Open: open, Pool: mbuf.Config{Frames: queues * mbuf.DefaultFrames},
 			})
 			require.NoError(t, err)
 			defer func() { require.NoError(t, r.Close()) }()

@@ -1,6 +1,10 @@
 package afpacket
 
-import "example.org/pmd/pmd"
+import (
+	"fmt"
+
+	"example.org/pmd/pmd"
+)
 
 // Kind is the name of this driver in port specs.
 const Kind = "afpacket"
@@ -113,7 +117,7 @@ func (c Config) withDefaults() (Config, error) {
 		c.RxRing >= minRing && c.RxRing <= maxRing && c.RxRing&(c.RxRing-1) == 0 &&
 		(c.Ring == RingV2 || c.Ring == RingV3) && c.BlockTimeout > 0 && c.BlockTimeout <= maxTimeout
 	if !ok {
-		return c, badConfig(c)
+		return c, fmt.Errorf("%w: afpacket %s: a field is outside the limits that its comment gives: %+v", pmd.ErrSpec, c.Interface, c)
 	}
 	return c, nil
 }

@@ -131,7 +131,6 @@ func (p *port) Take() (ifindex int, info pmd.Info, err error) {
 		NUMANode: p.numaNode,
 		Obtained: map[string]string{
 			"interface": a.Name,
-			"queues":    strconv.Itoa(len(p.queues)),
 			"ring":      p.cfg.Ring + ", " + strconv.Itoa(p.cfg.RxRing) + " frames",
 			"pool":      p.pool.Name(),
 		},

@@ -189,7 +189,6 @@ func (p *port) Take() (ifindex int, info pmd.Info, err error) {
 		Obtained: map[string]string{
 			"interface":     a.Name,
 			"interface mac": a.HardwareAddr.String(),
-			"queues":        strconv.Itoa(len(p.queues)),
 			"pool":          p.pool.Name(),
 			"made":          "by the port, goes with it",
 		},
