@@ -86,7 +86,7 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Idle == "" {
 		c.Idle = IdleAdaptive
 	}
-	if err := defaultPollConfig(c.Burst, c.Idle).Validate(); err != nil {
+	if err := DefaultPollConfig(c.Burst, c.Idle).Validate(); err != nil {
 		return c, fmt.Errorf("dataplane: %w", err)
 	}
 	if c.SendQueue == 0 {
@@ -207,7 +207,7 @@ func New(cfg Config) (*Dataplane, error) {
 			return nil, errors.Join(fmt.Errorf("dataplane: worker %d: %w", i, err), d.closeBells())
 		}
 		w.sleep.setIdle(cfg.Idle, clock)
-		w.poll.set(defaultPollConfig(cfg.Burst, cfg.Idle), clock, clock.Now())
+		w.poll.set(DefaultPollConfig(cfg.Burst, cfg.Idle), clock, clock.Now())
 		w.setStage(cfg.Stage)
 		w.unmanned.Store(true) // before any goroutine knows w
 		d.workers = append(d.workers, w)

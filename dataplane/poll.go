@@ -112,8 +112,9 @@ type PollState struct {
 	Suspect uint64 `json:"suspect"`
 }
 
-// defaultPollConfig is that of a core with visits of this length.
-func defaultPollConfig(burst int, idle Idle) PollConfig {
+// DefaultPollConfig is that of a core with visits of this length, Config.Burst, and
+// this policy, Config.Idle.
+func DefaultPollConfig(burst int, idle Idle) PollConfig {
 	return PollConfig{
 		Enable: 1, PollHz: DefaultPollHz, EachBurst: burst, BurstMax: max(DefaultBurstMax, burst),
 		UserFrac: DefaultUserFrac, RegFrac: DefaultRegFrac, Idle: idle,

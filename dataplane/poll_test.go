@@ -142,7 +142,7 @@ func TestPollerCases(t *testing.T) {
 	require.NoError(t, err)
 	fresh := func() *poller {
 		p := &poller{}
-		p.set(defaultPollConfig(64, IdleSpin), clock, 0)
+		p.set(DefaultPollConfig(64, IdleSpin), clock, 0)
 		p.tick = 100
 		p.restart(0)
 		return p
@@ -215,11 +215,11 @@ func TestPollConfigRanges(t *testing.T) {
 		{PollSettings{RegFrac: at(11), PollHz: at(10)}, "reg_frac 11: use 1 to 10 (pollhz is 10)"},
 		{PollSettings{Idle: &idle}, `idle "doze": use spin, adaptive or interrupt`},
 	} {
-		_, err := test.set.Apply(defaultPollConfig(64, IdleAdaptive))
+		_, err := test.set.Apply(DefaultPollConfig(64, IdleAdaptive))
 		require.ErrorContains(t, err, test.want)
 	}
 	// Keys that bound each other change together.
-	c, err := PollSettings{EachBurst: at(200), BurstMax: at(1000), RegFrac: at(30000), PollHz: at(30000), UserFrac: at(0)}.Apply(defaultPollConfig(64, IdleAdaptive))
+	c, err := PollSettings{EachBurst: at(200), BurstMax: at(1000), RegFrac: at(30000), PollHz: at(30000), UserFrac: at(0)}.Apply(DefaultPollConfig(64, IdleAdaptive))
 	require.NoError(t, err)
 	assert.Equal(t, PollConfig{1, 30000, 200, 1000, 0, 30000, IdleAdaptive}, c)
 	assert.Equal(t, "[spin adaptive interrupt]", fmt.Sprint(IdlePolicies()))

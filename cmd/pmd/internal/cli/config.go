@@ -52,6 +52,10 @@ func (r *running) ShowConfig() (string, error) {
 	for _, spec := range r.eng.Ports() {
 		s.cmd.Port = append(s.cmd.Port, spec.String())
 	}
+	s.cmd.Core = nil
+	for _, core := range r.eng.Tuning() {
+		s.cmd.Core = append(s.cmd.Core, core.String())
+	}
 	doc, err := s.document()
 	if err != nil {
 		return "", err
@@ -157,6 +161,10 @@ func changesOf(steps []engine.Step) []ctl.Change {
 			c.Text = fmt.Sprintf("add port %s: %s", s.Port, s.To)
 		case engine.StepRemove:
 			c.Text = fmt.Sprintf("remove port %s: %s", s.Port, s.From)
+		case engine.StepPollCPU:
+			c.Text = fmt.Sprintf("port %s: pollcpu: %s → %s", s.Port, or(s.From), or(s.To))
+		case engine.StepCore:
+			c.Key, c.Text = coreKey, fmt.Sprintf("core %s: %s → %s", s.Port, s.From, s.To)
 		case engine.StepMode:
 			c.Key, c.Text = "forward", fmt.Sprintf("forward: %s → %s", s.From, s.To)
 		case engine.StepOptions:

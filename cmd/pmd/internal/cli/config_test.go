@@ -19,6 +19,8 @@ import (
 	"example.org/pmd/cmd/pmd/internal/config"
 	"example.org/pmd/cmd/pmd/internal/ctl"
 	"example.org/pmd/cmd/pmd/internal/engine"
+	"example.org/pmd/cpu"
+	"example.org/pmd/dataplane"
 	"example.org/pmd/pmd"
 )
 
@@ -296,9 +298,19 @@ func TestShownConfigurationIsTheRunningOne(t *testing.T) {
 		if rapid.Bool().Draw(t, "link") {
 			c.Xconnect = []string{fmt.Sprintf("0:%d", len(c.Port)-1)}
 		}
+		// One core, so that the others of the machine are left alone.
+		topo, err := cpu.Local()
+		if err != nil {
+			return // no CPUs to name here
+		}
+		id := topo.Allowed.And(topo.Online).Min()
+		c.Cores = fmt.Sprint(id)
+		if rapid.Bool().Draw(t, "core") {
+			c.Core = []string{fmt.Sprintf("%d,burst_max=%d", id, rapid.IntRange(256, 400).Draw(t, "burst_max"))}
+		}
 		cfg, err := c.config()
 		require.NoError(t, err)
-		cfg.Confine, cfg.Unpinned = false, 1
+		cfg.Confine = false
 		eng, err := engine.Start(context.Background(), cfg)
 		require.NoError(t, err)
 		defer func() { eng.Stop(); require.NoError(t, eng.Wait()) }()
@@ -312,6 +324,41 @@ func TestShownConfigurationIsTheRunningOne(t *testing.T) {
 		changes, err := r.ApplyConfig(context.Background(), text, true)
 		require.NoError(t, err, text)
 		require.Empty(t, changes, text)
+		if rapid.Bool().Draw(t, "tuned at run time") {
+			ctx := context.Background()
+			hz, idle := rapid.IntRange(100, 3000).Draw(t, "pollhz"), dataplane.Idle(rapid.SampledFrom(dataplane.IdlePolicies()).Draw(t, "idle"))
+			_, err := eng.SetPolling(ctx, fmt.Sprint(id), dataplane.PollSettings{PollHz: &hz, Idle: &idle})
+			require.NoError(t, err)
+			_, err = eng.SetPollCPU(ctx, eng.Ports()[0].Name, fmt.Sprint(id))
+			require.NoError(t, err)
+			cores, err := eng.PollCores(ctx)
+			require.NoError(t, err)
+			later, err := r.ShowConfig()
+			require.NoError(t, err)
+			require.Contains(t, later, fmt.Sprintf("pollcpu = \"%d\"", id))
+			if hz != dataplane.DefaultPollHz {
+				require.Contains(t, later, fmt.Sprintf("pollhz = %d\n", hz))
+			}
+			_, mistakes, err := readConfig([]byte(later), nil)
+			require.NoError(t, err)
+			require.Empty(t, mistakes, later)
+			changes, err = r.ApplyConfig(ctx, later, true)
+			require.NoError(t, err)
+			require.Empty(t, changes, later)
+			// To what it was and back: all of it is live.
+			_, err = r.ApplyConfig(ctx, text, false)
+			require.NoError(t, err)
+			now, err := r.ShowConfig()
+			require.NoError(t, err)
+			require.Equal(t, text, now)
+			_, err = r.ApplyConfig(ctx, later, false)
+			require.NoError(t, err)
+			again, err := eng.PollCores(ctx)
+			require.NoError(t, err)
+			require.Equal(t, cores[0].PollConfig, again[0].PollConfig)
+			_, err = r.ApplyConfig(ctx, text, false)
+			require.NoError(t, err)
+		}
 		if rapid.Bool().Draw(t, "mode changed at run time") {
 			require.NoError(t, eng.SetMode(context.Background(), "mac", nil))
 			later, err := r.ShowConfig()

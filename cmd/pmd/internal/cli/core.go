@@ -8,8 +8,10 @@ import (
 
 	"example.org/pmd/cmd/pmd/internal/app"
 	"example.org/pmd/cmd/pmd/internal/ctl"
+	"example.org/pmd/cmd/pmd/internal/engine"
 	"example.org/pmd/cmd/pmd/internal/show"
 	"example.org/pmd/cmd/pmd/internal/usage"
+	"example.org/pmd/dataplane"
 )
 
 // CoreCmd is pmd core.
@@ -51,6 +53,41 @@ type CoreSetCmd struct {
 // pollKeys are the settings of a core, in the order they are told.
 func pollKeys() []string {
 	return []string{"enable", "pollhz", "each_burst", "burst_max", "user_frac", "reg_frac", "idle"}
+}
+
+// parseCore reads the value of --core, as engine.CoreSettings writes it. Ranges are
+// for the engine to check.
+func parseCore(text string) (s engine.CoreSettings, err error) {
+	id, rest, ok := strings.Cut(text, ",")
+	if s.CPU, err = strconv.Atoi(id); err != nil || s.CPU < 0 || !ok {
+		return s, usage.Errorf("%q: write a CPU, a comma and settings, as in 2,idle=spin,burst_max=300", text)
+	}
+	seen := map[string]bool{}
+	for item := range strings.SplitSeq(rest, ",") {
+		key, value, ok := strings.Cut(item, "=")
+		if !ok || !slices.Contains(pollKeys(), key) {
+			return s, usage.Errorf("%q: no setting %q; there are %s, each with = and a value", text, key, strings.Join(pollKeys(), ", "))
+		}
+		if seen[key] {
+			return s, usage.Errorf("%q: %s is given twice", text, key)
+		}
+		seen[key] = true
+		if key == "idle" {
+			idle := dataplane.Idle(value)
+			s.Idle = &idle
+			continue
+		}
+		n, err := strconv.Atoi(value)
+		if err != nil {
+			return s, usage.Errorf("%q: %s=%s: use a number", text, key, value)
+		}
+		to := map[string]**int{
+			"enable": &s.Enable, "pollhz": &s.PollHz, "each_burst": &s.EachBurst, "burst_max": &s.BurstMax,
+			"user_frac": &s.UserFrac, "reg_frac": &s.RegFrac,
+		}[key]
+		*to = &n
+	}
+	return s, nil
 }
 
 // settings divides the arguments. Ranges are for the process to check: it knows what

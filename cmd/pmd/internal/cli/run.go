@@ -35,7 +35,8 @@ type RunCmd struct {
 	Xconnect       []string      `apply:"live" placeholder:"A:B" help:"Connect two ports, by name or number (default: 0:1, 2:3, …)."`
 	EthPeer        []string      `apply:"live" sep:"none" placeholder:"[PORT,]MAC" help:"Address that modes mac, txonly and flowgen send to, on this port or on all (default 02:00:00:00:00:NN)."`
 	Burst          int           `default:"64" placeholder:"N" help:"Frames a queue visit takes, 1 to 256 (default ${default})."`
-	Idle           string        `default:"adaptive" enum:"${idles}" placeholder:"POLICY" help:"What cores do while no frame comes: ${enum} (default ${default})."`
+	Idle           string        `apply:"live" default:"adaptive" enum:"${idles}" placeholder:"POLICY" help:"What cores do while no frame comes: ${enum} (default ${default})."`
+	Core           []string      `sep:"none" apply:"live" placeholder:"CPU,KEY=VALUE…" help:"How the core on a CPU polls, with the keys of pmd core set, as in 2,idle=spin."`
 	Frames         *int          `placeholder:"N" help:"Frames of each pool, rounded up to a power of two (default: 16384, or what the ports' rings hold)."`
 	TakeManagement bool          `apply:"live" help:"Allow interfaces that hold the default route or this SSH session."`
 	Duration       time.Duration `apply:"process" short:"d" placeholder:"D" help:"Stop after this time, as in 30s (default: never)."`
@@ -81,6 +82,13 @@ func (c *RunCmd) config() (engine.Config, error) {
 			spec.Options["take-management"] = "on"
 		}
 		cfg.Ports = append(cfg.Ports, spec)
+	}
+	for _, text := range c.Core {
+		s, err := parseCore(text)
+		if err != nil {
+			return cfg, fmt.Errorf("run: --core: %w", err)
+		}
+		cfg.Tuning = append(cfg.Tuning, s)
 	}
 	if c.Metrics != "" {
 		if _, err := metrics.Address(c.Metrics); err != nil {

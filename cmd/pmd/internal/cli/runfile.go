@@ -16,6 +16,7 @@ import (
 	"example.org/pmd/cmd/pmd/internal/app"
 	"example.org/pmd/cmd/pmd/internal/config"
 	"example.org/pmd/cmd/pmd/internal/usage"
+	"example.org/pmd/dataplane"
 	"example.org/pmd/pmd"
 )
 
@@ -37,6 +38,9 @@ const (
 
 // portKey is the key of ports, whose values may be tables.
 const portKey = config.Port
+
+// coreKey is the key of how cores poll, whose values may be tables.
+const coreKey = config.Core
 
 // notInFile are the flags of pmd run that say where the file is, or end the parser.
 func notInFile(name string) bool { return name == "config" || name == "help" }
@@ -183,7 +187,7 @@ func (s *sheet) value(name string) (v config.Value, ok bool) {
 func (s *sheet) document() (*config.Document, error) {
 	doc := &config.Document{}
 	for _, name := range s.names {
-		if v, ok := s.value(name); ok && name != portKey {
+		if v, ok := s.value(name); ok && name != portKey && name != coreKey {
 			doc.Entries = append(doc.Entries, config.Entry{Key: name, Value: v})
 		}
 	}
@@ -193,6 +197,12 @@ func (s *sheet) document() (*config.Document, error) {
 			return nil, err
 		}
 		doc.Ports = append(doc.Ports, portTable(spec))
+	}
+	for _, text := range s.cmd.Core {
+		if _, err := parseCore(text); err != nil {
+			return nil, err
+		}
+		doc.Cores = append(doc.Cores, coreTable(text))
 	}
 	return doc, nil
 }
@@ -216,6 +226,56 @@ func portTable(spec pmd.Spec) (t config.Table) {
 		t.Entries = append(t.Entries, config.Entry{Key: key, Value: config.Option(spec.Options[key])})
 	}
 	return t
+}
+
+// coreTable returns the value of --core as a table.
+func coreTable(text string) (t config.Table) {
+	for i, item := range strings.Split(text, ",") {
+		key, value, _ := strings.Cut(item, "=")
+		if i == 0 {
+			key, value = "cpu", item
+		}
+		t.Entries = append(t.Entries, config.Entry{Key: key, Value: config.Option(value)})
+	}
+	return t
+}
+
+// coreTables reads tables into a list as the flag takes it, with the line of each.
+func (r *reader) coreTables(tables []config.Table) config.Entry {
+	e := config.Entry{Key: coreKey, Value: config.Value{Kind: config.List}}
+	keys := append([]string{"cpu"}, pollKeys()...)
+	for _, t := range tables {
+		id, items, good := "", []string(nil), true
+		for _, k := range t.Entries {
+			want := config.Integer
+			if k.Key == "idle" {
+				want = config.String
+			}
+			switch {
+			case !slices.Contains(keys, k.Key):
+				r.wrong(k.Value.Line, coreKey+"."+k.Key, config.Unknown(k.Key, keys))
+				good = false
+			case k.Value.Kind != want:
+				r.wrong(k.Value.Line, coreKey+"."+k.Key, "is "+string(k.Value.Kind)+": write "+string(want))
+				good = false
+			case want == config.String && !slices.Contains(dataplane.IdlePolicies(), k.Value.Text):
+				r.wrong(k.Value.Line, coreKey+"."+k.Key, fmt.Sprintf("there is no %q; there are %s", k.Value.Text, strings.Join(dataplane.IdlePolicies(), ", ")))
+				good = false
+			case k.Key == "cpu":
+				id = k.Value.Text
+			default:
+				items = append(items, k.Key+"="+k.Value.Text)
+			}
+		}
+		switch {
+		case !good:
+		case id == "" || len(items) == 0:
+			r.wrong(t.Line, coreKey, "a core needs its CPU, as in cpu = 2, and a setting, as in idle = \"spin\"")
+		default:
+			e.Value.Items = append(e.Value.Items, config.Value{Kind: config.String, Line: t.Line, Text: strings.Join(append([]string{id}, items...), ",")})
+		}
+	}
+	return e
 }
 
 func sortedKeys(m map[string]string) []string {
@@ -346,6 +406,11 @@ func (r *reader) read(doc *config.Document, over map[string]*kong.Flag) {
 			r.mistakes = append(r.mistakes, ms...)
 			continue
 		}
+		good = append(good, e)
+	}
+	if e := r.coreTables(doc.Cores); len(e.Value.Items) > 0 {
+		r.set(coreKey, e.Value)
+		r.named[coreKey] = true
 		good = append(good, e)
 	}
 	for _, t := range doc.Ports {

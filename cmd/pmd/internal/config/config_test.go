@@ -126,7 +126,7 @@ func TestWriteProperties(t *testing.T) {
 		})
 		table := func(label string) (entries []config.Entry) {
 			for _, k := range rapid.SliceOfNDistinct(key, 1, 4, rapid.ID[string]).Draw(t, label) {
-				if k != config.Port {
+				if k != config.Port && k != config.Core {
 					entries = append(entries, config.Entry{Key: k, Value: value.Draw(t, k)})
 				}
 			}
@@ -136,6 +136,9 @@ func TestWriteProperties(t *testing.T) {
 		for range rapid.IntRange(0, 3).Draw(t, "ports") {
 			doc.Ports = append(doc.Ports, config.Table{Entries: table("port")})
 		}
+		for range rapid.IntRange(0, 3).Draw(t, "cores") {
+			doc.Cores = append(doc.Cores, config.Table{Entries: table("core")})
+		}
 		var a, b bytes.Buffer
 		require.NoError(t, doc.Write(&a))
 		back, ms := config.Parse(a.Bytes())
@@ -143,6 +146,7 @@ func TestWriteProperties(t *testing.T) {
 		require.NoError(t, back.Write(&b))
 		require.Equal(t, a.String(), b.String())
 		require.Len(t, back.Ports, len(doc.Ports))
+		require.Len(t, back.Cores, len(doc.Cores))
 	})
 }
 

@@ -16,8 +16,11 @@ import (
 // MaxSize is the longest file, in bytes.
 const MaxSize = 64 << 10
 
-// Port is the name of the tables that describe ports.
-const Port = "port"
+// Names of tables: of those that describe ports, and how cores poll.
+const (
+	Port = "port"
+	Core = "core"
+)
 
 // Mistake is something wrong in a file.
 type Mistake struct {
@@ -75,7 +78,7 @@ type Entry struct {
 	Value Value
 }
 
-// Table is a table [[port]].
+// Table is a table [[port]] or [[core]].
 type Table struct {
 	Line    int
 	Entries []Entry
@@ -86,6 +89,7 @@ type Document struct {
 	// Entries are those above the tables, in order.
 	Entries []Entry
 	Ports   []Table
+	Cores   []Table
 }
 
 // maxSyntax bounds how many lines that are no TOML are told of.
@@ -229,18 +233,23 @@ func (w *walker) expression(n *unstable.Node) {
 	name := strings.Join(parts, ".")
 	switch n.Kind {
 	case unstable.ArrayTable:
-		if name != Port {
-			w.wrong(line, name, "there is no such table; there is [[%s]]", Port)
+		tables := &w.doc.Ports
+		switch name {
+		case Port:
+		case Core:
+			tables = &w.doc.Cores
+		default:
+			w.wrong(line, name, "there is no such table; there are [[%s]] and [[%s]]", Port, Core)
 			w.at = nil
 			return
 		}
-		w.doc.Ports = append(w.doc.Ports, Table{Line: line})
-		w.at = &w.doc.Ports[len(w.doc.Ports)-1].Entries
+		*tables = append(*tables, Table{Line: line})
+		w.at = &(*tables)[len(*tables)-1].Entries
 	case unstable.Table:
-		if name == Port {
-			w.wrong(line, name, "write [[%s]], with two brackets: there may be several", Port)
+		if name == Port || name == Core {
+			w.wrong(line, name, "write [[%s]], with two brackets: there may be several", name)
 		} else {
-			w.wrong(line, name, "there is no such table; there is [[%s]], and other keys stand above the first", Port)
+			w.wrong(line, name, "there is no such table; there are [[%s]] and [[%s]], and other keys stand above the first", Port, Core)
 		}
 		w.at = nil
 	case unstable.KeyValue:

@@ -18,9 +18,14 @@ func (d *Document) Write(w io.Writer) error {
 		}
 	}
 	write(d.Entries)
-	for _, t := range d.Ports {
-		b.WriteString("\n[[" + Port + "]]\n")
-		write(t.Entries)
+	for _, k := range []struct {
+		name   string
+		tables []Table
+	}{{Port, d.Ports}, {Core, d.Cores}} {
+		for _, t := range k.tables {
+			b.WriteString("\n[[" + k.name + "]]\n")
+			write(t.Entries)
+		}
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

@@ -22,10 +22,12 @@ const applyTime = 8 * time.Second
 type Step struct {
 	// What is one of the Step… constants.
 	What string
-	// Port is the port concerned, empty for StepMode and StepOptions.
+	// Port is the port concerned, empty for StepMode and StepOptions, and for StepCore
+	// the CPU.
 	Port string
-	// From and To are what was and what is to be: specs, modes, names or
-	// addresses. One of them is empty where something is added or removed.
+	// From and To are what was and what is to be: specs, modes, lists of CPUs,
+	// settings, names or addresses. One of them is empty where something is added
+	// or removed.
 	From, To string
 }
 
@@ -38,6 +40,10 @@ const (
 	StepMode = "mode"
 	// StepOptions: options of modes, as flags.
 	StepOptions = "options"
+	// StepPollCPU: the CPUs that poll a port's queues, empty if the program chooses.
+	StepPollCPU = "pollcpu"
+	// StepCore: what differs from the default in how a core polls.
+	StepCore = "core"
 	// StepConnect: the port that a port's frames go to.
 	StepConnect = "connect"
 	// StepPeer: the address that mode mac sends to on a port.
@@ -53,39 +59,58 @@ type plan struct {
 	keep   map[string]openPort
 	add    []pmd.Spec
 	remove []openPort
-	steps  []Step
+	// move are kept ports by name whose pollcpu= is another, as it is to be.
+	move  map[string]pmd.Spec
+	cores []tuning // by worker
+	steps []Step
 }
 
 // Plan tells what Apply would do, in the order in which it is told to people, and
-// nothing if there is nothing to do. It looks at ports, mode, connections and peers;
-// the rest of a configuration cannot change while the engine runs. An error is a
-// mistake in cfg.
+// nothing if there is nothing to do. It looks at ports, mode, connections, peers and
+// how cores poll; the rest of a configuration cannot change while the engine runs. An
+// error is a mistake in cfg.
 func (e *Engine) Plan(cfg Config) ([]Step, error) {
 	ports, w := e.now()
-	p, err := newPlan(ports, w, cfg)
+	p, err := e.newPlan(ports, w, cfg)
 	if err != nil {
 		return nil, err
 	}
 	return p.steps, nil
 }
 
-// newPlan compares. A port whose spec differs in anything is closed and opened anew.
-func newPlan(ports []openPort, w wiring, cfg Config) (*plan, error) {
+// newPlan compares. A port whose spec differs in anything but pollcpu= is closed and
+// opened anew.
+func (e *Engine) newPlan(ports []openPort, w wiring, cfg Config) (*plan, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return nil, err
 	}
-	p := &plan{cfg: cfg, keep: map[string]openPort{}}
+	p := &plan{cfg: cfg, keep: map[string]openPort{}, move: map[string]pmd.Spec{}}
 	if p.w, err = wire(cfg); err != nil {
 		return nil, err
 	}
-	wanted := map[string]bool{}
+	wanted := map[string]pmd.Spec{}
 	for _, spec := range cfg.Ports {
-		wanted[spec.String()] = true
+		if err := e.checkPolled(spec); err != nil {
+			return nil, err
+		}
+		wanted[placeless(spec)] = spec
 	}
 	for _, old := range ports {
-		if wanted[old.spec.String()] && !old.lost {
+		if spec, ok := wanted[placeless(old.spec)]; ok && !old.lost {
 			p.keep[old.spec.Name] = old
+			cpus, err := pollCPUs(spec)
+			if err != nil {
+				return nil, err
+			}
+			if len(cpus) > 0 {
+				if _, err := eachQueue(cpus, len(old.workers)); err != nil {
+					return nil, fmt.Errorf("port %s: pollcpu=%s: %w", spec.Name, spec.PollCPU, err)
+				}
+			}
+			if !samePlaces(old.cpus, cpus, len(old.workers)) {
+				p.move[spec.Name] = spec
+			}
 			continue
 		}
 		p.remove = append(p.remove, old)
@@ -113,7 +138,34 @@ func newPlan(ports []openPort, w wiring, cfg Config) (*plan, error) {
 			p.steps = append(p.steps, Step{StepPeer, spec.Name, a.peer, b.peer})
 		}
 	}
-	return p, nil
+	for _, spec := range cfg.Ports {
+		if _, ok := p.move[spec.Name]; ok {
+			p.steps = append(p.steps, Step{StepPollCPU, spec.Name, p.keep[spec.Name].spec.PollCPU, spec.PollCPU})
+		}
+	}
+	steps, err := p.tune(e, cfg)
+	p.steps = append(p.steps, steps...)
+	return p, err
+}
+
+// placeless is a spec without pollcpu=, which can change while the port is open.
+func placeless(spec pmd.Spec) string {
+	spec.PollCPU = ""
+	return spec.String()
+}
+
+// checkPolled tells whether the CPUs that pollcpu= names are polled on.
+func (e *Engine) checkPolled(spec pmd.Spec) error {
+	cpus, err := pollCPUs(spec)
+	if err != nil {
+		return err
+	}
+	for _, id := range cpus {
+		if _, ok := e.workerOf(id); !ok {
+			return usage.Errorf("port %s: pollcpu=%s: CPU %d is not polled: a restart with it in --cores is needed", spec.Name, spec.PollCPU, id)
+		}
+	}
+	return nil
 }
 
 // wired is a port's part of the wiring, by name.
@@ -127,9 +179,9 @@ func describe(specs []pmd.Spec, w wiring) map[string]wired {
 	return out
 }
 
-// Apply changes ports, mode, connections and peers to those of cfg while traffic
-// flows, in as few steps as there are, and returns them. Ports that stay are not
-// touched. Either everything is done, or everything that was done is undone, and
+// Apply changes ports, mode, connections, peers and how cores poll to those of cfg
+// while traffic flows, in as few steps as there are, and returns them. Ports that stay
+// are not touched, but for queues that move to other CPUs. Either everything is done, or everything that was done is undone, and
 // the error says which step failed. A port that was closed and is opened again by
 // the undoing has a new number. The error wraps ErrChanging if another change is
 // being made; usage.Is tells of a mistake in cfg.
@@ -139,9 +191,14 @@ func (e *Engine) Apply(ctx context.Context, cfg Config) ([]Step, error) {
 	}
 	defer e.changeMu.Unlock()
 	before, w := e.now()
-	p, err := newPlan(before, w, cfg)
-	if err != nil || len(p.steps) == 0 {
+	p, err := e.newPlan(before, w, cfg)
+	if err != nil {
 		return nil, err
+	}
+	tunings := e.tunings()
+	if len(p.steps) == 0 {
+		e.tuned(p.cores) // another way to say the same
+		return nil, nil
 	}
 	// A client that leaves does not leave a change half done.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), applyTime)
@@ -155,7 +212,7 @@ func (e *Engine) Apply(ctx context.Context, cfg Config) ([]Step, error) {
 		e.become(after, p.w)
 		return p.steps, nil
 	}
-	if uerr := c.undo(before, w); uerr != nil {
+	if uerr := errors.Join(c.undo(before, w), e.retune(context.WithoutCancel(ctx), tunings)); uerr != nil {
 		return nil, fmt.Errorf("%w; and it could not all be undone: %w", err, uerr)
 	}
 	return nil, fmt.Errorf("%w; what had been done is undone", err)
@@ -187,6 +244,16 @@ func (c *change) make(ctx context.Context, p *plan) (after []openPort, err error
 	for _, spec := range p.add {
 		if err := c.add(ctx, spec, p.cfg.Ports, p.w); err != nil {
 			return nil, err
+		}
+	}
+	if err := c.e.retune(ctx, p.cores); err != nil {
+		return nil, err
+	}
+	for _, spec := range p.cfg.Ports {
+		if next, ok := p.move[spec.Name]; ok {
+			if err := c.move(ctx, next, p); err != nil {
+				return nil, err
+			}
 		}
 	}
 	for _, spec := range p.cfg.Ports {
@@ -229,17 +296,22 @@ func (c *change) add(ctx context.Context, spec pmd.Spec, specs []pmd.Spec, w wir
 	if err != nil {
 		return wrong(err)
 	}
-	for _, id := range cpus {
-		if !slices.Contains(c.e.cores.ids, id) {
-			return wrong(usage.Errorf("pollcpu=%s: CPU %d is not polled: a restart with it in --cores is needed", spec.PollCPU, id))
-		}
-	}
 	dev, err := c.e.open(ctx, spec)
 	if err != nil {
 		return wrong(err)
 	}
-	// Where it would be polled had everything been started like this. Ports that
-	// are not open yet are taken to have one queue.
+	as := port{queues: len(dev.Queues()), node: dev.Info().NUMANode, cpus: cpus}
+	p, err := c.e.give(dev, spec, as, c.place(spec.Name, as, specs, w))
+	if err != nil {
+		return errors.Join(wrong(err), dev.Close())
+	}
+	c.open[spec.Name] = p
+	return nil
+}
+
+// place returns the workers of a port's queues, had everything been started with specs
+// and this wiring. Ports that are not open yet are taken to have one queue.
+func (c *change) place(name string, as port, specs []pmd.Spec, w wiring) []int {
 	ports := make([]port, len(specs))
 	at := 0
 	for i, s := range specs {
@@ -247,15 +319,28 @@ func (c *change) add(ctx context.Context, spec pmd.Spec, specs []pmd.Spec, w wir
 		if p, ok := c.open[s.Name]; ok {
 			ports[i] = p.port
 		}
-		if s.Name == spec.Name {
-			at, ports[i] = i, port{queues: len(dev.Queues()), node: dev.Info().NUMANode, cpus: cpus}
+		if s.Name == name {
+			at, ports[i] = i, as
 		}
 	}
-	p, err := c.e.give(dev, spec, ports[at], place(groups(w.table), ports, c.e.cores)[at])
+	return place(groups(w.table), ports, c.e.cores)[at]
+}
+
+// move gives the queues of an open port to the CPUs of its spec as it is to be.
+func (c *change) move(ctx context.Context, spec pmd.Spec, p *plan) error {
+	cpus, err := pollCPUs(spec)
 	if err != nil {
-		return errors.Join(wrong(err), dev.Close())
+		return err
 	}
-	c.open[spec.Name] = p
+	old := c.open[spec.Name]
+	as := old.port
+	as.cpus = cpus
+	next, err := c.e.move(ctx, old, c.place(spec.Name, as, p.cfg.Ports, p.w))
+	if err != nil {
+		return fmt.Errorf("port %s: pollcpu=%s: %w", spec.Name, spec.PollCPU, err)
+	}
+	next.port, next.spec = as, spec
+	c.open[spec.Name] = next
 	return nil
 }
 
@@ -280,6 +365,13 @@ func (c *change) undo(before []openPort, w wiring) error {
 				back = append(back, p) // its number leads nowhere: frames for it are counted
 				continue
 			}
+		} else if now := c.open[p.spec.Name]; !slices.Equal(now.workers, p.workers) {
+			if _, merr := c.e.move(ctx, now, p.workers); merr != nil {
+				err, p.workers = errors.Join(err, merr), now.workers
+			}
+			c.open[p.spec.Name] = p
+		} else {
+			c.open[p.spec.Name] = p // with the spec it had
 		}
 		back = append(back, c.open[p.spec.Name])
 	}

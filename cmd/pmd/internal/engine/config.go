@@ -53,6 +53,9 @@ type Config struct {
 	Burst int
 	// Idle is what cores do while no frame comes. Default "adaptive".
 	Idle dataplane.Idle
+	// Tuning says how cores poll, where that differs from Burst, Idle and the
+	// defaults of package dataplane.
+	Tuning []CoreSettings
 	// Pool describes the frame pools. Default size: what the ports' rings hold,
 	// at least mbuf.DefaultFrames.
 	Pool mbuf.Config
@@ -93,6 +96,12 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Idle != "" && !slices.Contains(dataplane.IdlePolicies(), string(c.Idle)) {
 		return c, usage.Errorf("--idle %.40q: use %s", string(c.Idle), strings.Join(dataplane.IdlePolicies(), ", "))
+	}
+	if c.Idle == "" {
+		c.Idle = dataplane.IdleAdaptive
+	}
+	if err := c.checkTuning(); err != nil {
+		return c, err
 	}
 	kinds := c.Registry.Kinds()
 	for _, p := range c.Ports {

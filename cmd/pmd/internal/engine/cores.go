@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"example.org/pmd/cmd/pmd/internal/usage"
@@ -61,6 +62,8 @@ func (e *Engine) PollCore(ctx context.Context, ref string) (CorePolling, error) 
 // empty, and returns those changed. A value out of range is a mistake of the user, and
 // nothing has changed then.
 func (e *Engine) SetPolling(ctx context.Context, ref string, set dataplane.PollSettings) ([]CorePolling, error) {
+	e.changeMu.Lock()
+	defer e.changeMu.Unlock()
 	list, err := e.PollCores(ctx)
 	if err != nil {
 		return nil, err
@@ -88,6 +91,9 @@ func (e *Engine) SetPolling(ctx context.Context, ref string, set dataplane.PollS
 			return nil, err
 		}
 		list[i] = now
+		polls := slices.Clone(e.tunings())
+		polls[c.Worker].is = now.PollConfig
+		e.tuned(polls)
 	}
 	return list, nil
 }

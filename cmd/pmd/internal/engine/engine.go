@@ -33,6 +33,9 @@ type Engine struct {
 	mu       sync.Mutex
 	ports    []openPort // in the order of the configuration
 	wiring   wiring
+	polls    []tuning // by worker
+	// burst is what the configuration says of it.
+	burst int
 
 	// done is closed when final and err are set and everything is closed.
 	done  chan struct{}
@@ -47,6 +50,8 @@ type openPort struct {
 	id   dataplane.PortID
 	mac  net.HardwareAddr
 	mtu  int
+	// workers polls the queues: queue i the i-th.
+	workers []int
 	// lost says that a change had closed it and could not open it again.
 	lost bool
 }
@@ -74,11 +79,19 @@ func Start(ctx context.Context, cfg Config) (*Engine, error) {
 	if e.cores, err = chooseCores(cfg, units(gs, ports), ports); err != nil {
 		return nil, err
 	}
+	tunings, err := e.tuning(cfg, cfg.Burst)
+	if err != nil {
+		return nil, err
+	}
+	e.burst = cfg.Burst
+	for _, t := range tunings {
+		e.polls = append(e.polls, tuning{t.usual, t.usual})
+	}
 	if cfg.Pool.Frames == 0 {
 		cfg.Pool.Frames = framesFor(ports)
 	}
 	events := newEvents(cfg.OnEvent)
-	undo, err := e.build(ctx, cfg, gs, ports, events)
+	undo, err := e.build(ctx, cfg, gs, ports, tunings, events)
 	if err != nil {
 		events.close()
 		return nil, err
@@ -101,7 +114,7 @@ func Start(ctx context.Context, cfg Config) (*Engine, error) {
 
 // build makes the dataplane and its ports. The function it returns undoes what
 // concerns the whole process.
-func (e *Engine) build(ctx context.Context, cfg Config, gs []group, ports []port, events *events) (undo func() error, err error) {
+func (e *Engine) build(ctx context.Context, cfg Config, gs []group, ports []port, tunings []tuning, events *events) (undo func() error, err error) {
 	undo = func() error { return nil }
 	defer func() {
 		if err != nil {
@@ -121,6 +134,9 @@ func (e *Engine) build(ctx context.Context, cfg Config, gs []group, ports []port
 	})
 	if err != nil {
 		return undo, err
+	}
+	if err = e.retune(ctx, tunings); err != nil {
+		return undo, errors.Join(err, e.dp.Close())
 	}
 	env := e.dp.Env()
 	e.open = func(ctx context.Context, spec pmd.Spec) (pmd.Device, error) { return cfg.Registry.Open(ctx, spec, env) }
@@ -198,8 +214,13 @@ func (e *Engine) openPorts(ctx context.Context, cfg Config, gs []group, ports []
 
 // give gives an open device to the dataplane.
 func (e *Engine) give(dev pmd.Device, spec pmd.Spec, p port, workers []int) (openPort, error) {
+	if len(p.cpus) > 0 {
+		if _, err := eachQueue(p.cpus, len(workers)); err != nil {
+			return openPort{}, fmt.Errorf("port %s: pollcpu=%s: %w", spec.Name, spec.PollCPU, err)
+		}
+	}
 	id, err := e.dp.AddPort(dev, dataplane.PortConfig{Workers: workers})
-	return openPort{port: p, spec: spec, id: id, mac: dev.Info().MAC, mtu: dev.Info().MTU}, err
+	return openPort{port: p, spec: spec, id: id, mac: dev.Info().MAC, mtu: dev.Info().MTU, workers: workers}, err
 }
 
 // run is the life of the dataplane. It owns final and err until done is closed.

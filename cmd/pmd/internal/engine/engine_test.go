@@ -388,7 +388,7 @@ func TestPollCPU(t *testing.T) {
 	if len(ids) < 2 {
 		t.Skip("one CPU is allowed: there is nothing to choose")
 	}
-	cfg := small(t, fmt.Sprintf("null:name=a,queues=3,pollcpu=%d,%d", ids[1], ids[0]), "null:name=b,queues=2")
+	cfg := small(t, fmt.Sprintf("null:name=a,queues=3,pollcpu=%d,%d,%d", ids[1], ids[0], ids[1]), "null:name=b,queues=2")
 	cfg.Unpinned, cfg.Pool.Frames = 0, 0
 	e := started(t, cfg)
 	poll, _ := e.Cores()
@@ -403,5 +403,15 @@ func TestPollCPU(t *testing.T) {
 	}
 	assert.Equal(t, []int{ids[1], ids[0], ids[1]}, cpus(list[0]))
 	assert.Equal(t, []int{ids[1], ids[0]}, cpus(list[1]))
-	assert.Contains(t, list[0].Spec, fmt.Sprintf("pollcpu=%d,%d", ids[1], ids[0]))
+	assert.Contains(t, list[0].Spec, fmt.Sprintf("pollcpu=%d,%d,%d", ids[1], ids[0], ids[1]))
+
+	// As with pmd if set: one for all, or one for each queue. The first engine has to be
+	// gone: it keeps other threads off its CPUs.
+	e.Stop()
+	require.NoError(t, e.Wait())
+	cfg = small(t, fmt.Sprintf("null:name=a,queues=3,pollcpu=%d,%d", ids[1], ids[0]))
+	cfg.Unpinned = 0
+	_, err = Start(context.Background(), cfg)
+	require.ErrorContains(t, err, "2 CPUs for 3 queues: name one for each queue, or one for all")
+	assert.True(t, usage.Is(err))
 }

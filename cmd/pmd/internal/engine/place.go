@@ -43,12 +43,13 @@ type port struct {
 	queues int
 	node   int // NUMA node, -1 if it does not matter
 	frames int // what its rings hold
-	// cpus is what pollcpu= says: queue i is polled on the i-th, from the start
-	// again if there are more queues. Empty if it says nothing.
+	// cpus is what pollcpu= says: queue i is polled on the i-th, or all on the
+	// only one, see eachQueue. Empty if it says nothing.
 	cpus []int
 }
 
-// cpu returns the CPU that pollcpu= names for queue q, -1 if it names none.
+// cpu returns the CPU that pollcpu= names for queue q, -1 if it names none. A peer that
+// has more queues follows from the start again.
 func (p port) cpu(q int) int {
 	if len(p.cpus) == 0 {
 		return -1

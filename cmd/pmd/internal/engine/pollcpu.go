@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -13,8 +14,9 @@ import (
 
 // SetPollCPU gives the queues of a port to the CPUs of list while traffic flows:
 // queue i to the i-th, or all of them to the only one. The list is read as
-// [cpu.ParseList] does, but its order counts; "w0", "w1", … name workers, also
-// those that are bound to no CPU. Everything is checked before anything changes.
+// [cpu.ParseSequence] does; "w0", "w1", … name workers, also those that are bound to
+// no CPU. Everything is checked before anything changes, and if a queue cannot move
+// those that did go back.
 func (e *Engine) SetPollCPU(ctx context.Context, ref, list string) (Interface, error) {
 	f, err := e.Interface(ctx, ref)
 	if err != nil {
@@ -24,22 +26,88 @@ func (e *Engine) SetPollCPU(ctx context.Context, ref, list string) (Interface, e
 	if err != nil {
 		return f, fmt.Errorf("port %s: pollcpu: %w", f.Name, err)
 	}
-	switch n := len(f.Queues); {
-	case len(workers) == 1:
-		for len(workers) < n {
-			workers = append(workers, workers[0])
-		}
-	case len(workers) != n:
-		return f, usage.Errorf("port %s: pollcpu: %d CPUs for %d queues: name one for each queue, or one for all", f.Name, len(workers), n)
+	// One change at a time: what is moved is what becomes the configuration.
+	e.changeMu.Lock()
+	defer e.changeMu.Unlock()
+	ports, w := e.now()
+	at := slices.IndexFunc(ports, func(p openPort) bool { return p.id == dataplane.PortID(f.ID) })
+	if at < 0 || ports[at].lost {
+		return f, fmt.Errorf("%w: port %s has just been removed", ErrNoPort, f.Name)
+	}
+	p := ports[at]
+	to, err := eachQueue(workers, len(p.workers))
+	if err != nil {
+		return f, fmt.Errorf("port %s: pollcpu: %w", f.Name, err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, controlTime)
 	defer cancel()
-	for i, w := range workers {
-		if err := e.dp.MoveQueue(ctx, dataplane.PortID(f.ID), i, w); err != nil {
-			return f, err
-		}
+	if p, err = e.move(ctx, p, to); err != nil {
+		return f, err
 	}
+	// The configuration names CPUs; workers without one have no name in it.
+	var cpus []int
+	for _, w := range workers {
+		cpus = append(cpus, e.cores.ids[w])
+	}
+	if !slices.Contains(cpus, dataplane.Unpinned) {
+		p.cpus, p.spec.PollCPU = cpus, sequence(cpus)
+	}
+	ports = slices.Clone(ports)
+	ports[at] = p
+	e.become(ports, w)
 	return e.Interface(ctx, strconv.Itoa(f.ID))
+}
+
+// eachQueue returns one entry of a list for each queue of a port: the list has one
+// for each, or one for all. It is the rule for pollcpu=, wherever that is said.
+func eachQueue(list []int, queues int) ([]int, error) {
+	switch len(list) {
+	case queues:
+		return list, nil
+	case 1:
+		return slices.Repeat(list, queues), nil
+	}
+	return nil, usage.Errorf("%d CPUs for %d queues: name one for each queue, or one for all", len(list), queues)
+}
+
+// sequence writes CPUs as cpu.ParseSequence reads them.
+func sequence(cpus []int) string {
+	words := make([]string, len(cpus))
+	for i, id := range cpus {
+		words[i] = strconv.Itoa(id)
+	}
+	return strings.Join(words, ",")
+}
+
+// samePlaces tells whether two lists of pollcpu= say the same of a port.
+func samePlaces(a, b []int, queues int) bool {
+	x, errX := eachQueue(a, queues)
+	y, errY := eachQueue(b, queues)
+	if errX != nil || errY != nil {
+		return slices.Equal(a, b)
+	}
+	return slices.Equal(x, y)
+}
+
+// move gives the queues of a port to these workers, all or none, and returns the port
+// as it is then. changeMu is held.
+func (e *Engine) move(ctx context.Context, p openPort, to []int) (openPort, error) {
+	for q, w := range to {
+		err := e.dp.MoveQueue(ctx, p.id, q, w)
+		if err == nil {
+			continue
+		}
+		back, cancel := context.WithTimeout(context.WithoutCancel(ctx), controlTime)
+		defer cancel()
+		for r := range q {
+			if berr := e.dp.MoveQueue(back, p.id, r, p.workers[r]); berr != nil {
+				err = fmt.Errorf("%w; and queue %d could not go back: %w", err, r, berr)
+			}
+		}
+		return p, err
+	}
+	p.workers = slices.Clone(to)
+	return p, nil
 }
 
 // workerList reads a list of poll CPUs, in its order, and returns their workers.
@@ -50,14 +118,14 @@ func (e *Engine) workerList(list string) ([]int, error) {
 			workers = append(workers, w)
 			continue
 		}
-		set, err := cpu.ParseList(item)
+		ids, err := cpu.ParseSequence(item)
 		if err != nil {
 			return nil, usage.Wrap(err)
 		}
-		if set.IsEmpty() {
+		if len(ids) == 0 {
 			return nil, usage.Errorf("no CPU between two commas: write for example 2,3; %s", e.pollCPUs())
 		}
-		for id := range set.All() {
+		for _, id := range ids {
 			w, ok := e.workerOf(id)
 			if !ok {
 				return nil, usage.Errorf("CPU %d is not polled: %s", id, e.pollCPUs())
