@@ -97,13 +97,18 @@ func (w *wire) openPorts(ctx context.Context, env pmd.Env, names ...string) ([]p
 	return devs, nil
 }
 
-func benchmarkAFXDP(b *testing.B, mode string) {
-	netlabtest.RequireRoot(b)
-	w := newWire(b)
-	benchmarkWire(b, w, mode, w.open)
+// Modes do on veth what they do in memory.
+func TestVethEffect(t *testing.T) {
+	w := newWire(t)
+	for _, mode := range []string{"io", "mac", "macswap", "rxonly"} {
+		r, err := Start(t.Context(), RigConfig{Mode: mode, Cores: []int{pollCPU(t)}, Open: w.open})
+		require.NoError(t, err)
+		w.checkEffect(t, mode)
+		require.NoError(t, r.Close())
+	}
 }
 
-// benchmarkAFPacket does the same through packet sockets.
+// benchmarkAFPacket measures packet sockets on the wire.
 func benchmarkAFPacket(b *testing.B, mode, ring string) {
 	netlabtest.RequireRoot(b)
 	w := newWire(b)

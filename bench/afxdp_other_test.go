@@ -4,8 +4,6 @@ package bench
 
 import "testing"
 
-func benchmarkAFXDP(b *testing.B, _ string) { b.Skip("AF_XDP is Linux's") }
-
 func benchmarkAFPacket(b *testing.B, _, _ string) { b.Skip("AF_PACKET is Linux's") }
 
 func benchmarkTap(b *testing.B, _ string) { b.Skip("tap devices are Linux's") }

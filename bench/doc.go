@@ -4,19 +4,27 @@
 //
 // # Model
 //
-// A benchmark starts a [Rig], lets it warm up, and reads the workers' counters
-// twice; the rate is what left between the two readings. Every run ends with an
-// account: frames received are those sent, dropped and in hand, and the pools are
-// complete. A run whose account does not balance fails instead of reporting a
-// figure.
+// A [Scenario] says what to measure: driver, forwarding mode, size of frames, flows,
+// cores and idle policy. It has a name, as in driver=pcap/mode=csum/size=imix, that can
+// be read back. [Scenarios] are those that are worth it, [Scenario.Lacking] tells why one
+// cannot run here, and [Scenario.Run] measures: it sets everything up, lets it warm up,
+// and reads the workers' counters at the begin and end of each round; the rate is what
+// left between the two readings. Every round ends with an account: frames received are
+// those sent, dropped and in hand, and the pools are complete; over a veth what was sent
+// has also arrived. A run whose account does not balance fails instead of reporting a
+// figure. A [Result] has the rounds, the [Environment] they ran in, and the
+// [Disturbance] of each.
 //
-// BenchmarkForward/driver=DRIVER/mode=MODE/size=SIZE reports pkts/s and ns/pkt.
+// BenchmarkForward runs the same scenarios by the same names, and reports pkts/s and
+// ns/pkt; `pmd bench run` is the third way. A [Rig] is the running dataplane beneath.
+//
 // TestPeers, on request, measures DPDK's testpmd on the same ports in the same
 // run, round by round in turn, and prints medians and their ratio.
 //
 // # Concurrency
 //
-// A Rig is used from one goroutine.
+// A Rig is used from one goroutine. One scenario may run at a time in a process: it
+// binds the process's threads to CPUs.
 //
 // # Limitations
 //

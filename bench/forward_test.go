@@ -27,18 +27,37 @@ func pollCPU(tb testing.TB) int {
 	return topo.DefaultCores().Min()
 }
 
-// BenchmarkForward forwards between two ports on one core, and reports the frames
-// that left, or for rxonly those that came. Frames are valid UDP over IPv4; icmpecho
-// has none to answer and reports those that it dropped.
+// BenchmarkForward runs the scenarios: it reports the frames that left, or for rxonly
+// those that came. Frames are valid UDP over IPv4; icmpecho has none to answer and
+// reports those that it dropped.
 func BenchmarkForward(b *testing.B) {
-	for _, mode := range forward.Modes() {
-		b.Run(fmt.Sprintf("driver=null/mode=%s/size=64", mode), func(b *testing.B) { benchmarkNull(b, mode) })
-	}
-	for _, mode := range []string{"io", "mac", "macswap", "rxonly"} {
-		b.Run(fmt.Sprintf("driver=pcap/mode=%s/size=64", mode), func(b *testing.B) { benchmarkPcap(b, mode) })
-	}
-	for _, mode := range []string{"io", "mac", "macswap", "rxonly"} {
-		b.Run(fmt.Sprintf("driver=afxdp/mode=%s/size=64", mode), func(b *testing.B) { benchmarkAFXDP(b, mode) })
+	for _, s := range Scenarios() {
+		b.Run(s.Name(), func(b *testing.B) {
+			if err := s.Lacking(); err != nil {
+				b.Skip(err)
+			}
+			checkEffect(b, s.Mode)
+			bed, err := openBed(b.Context(), s)
+			require.NoError(b, err)
+			defer func() { require.NoError(b, bed.close()) }()
+			_, err = bed.round(b.Context(), 100*time.Millisecond) // warm up
+			require.NoError(b, err)
+			b.ReportAllocs()
+			b.ResetTimer()
+			packets, seconds := uint64(0), 0.0
+			for packets < uint64(b.N) || seconds < 0.2 {
+				r, err := bed.round(b.Context(), 200*time.Millisecond)
+				require.NoError(b, err)
+				packets, seconds = packets+r.Packets, seconds+r.Seconds
+			}
+			b.StopTimer()
+			if bed.settle != nil {
+				require.NoError(b, bed.settle(b.Context()))
+			}
+			b.ReportMetric(float64(packets)/seconds, "pkts/s")
+			b.ReportMetric(float64(s.Cores)*1e9*seconds/float64(packets), "ns/pkt")
+			b.ReportMetric(0, "ns/op") // per b.N, of which more than N are measured
+		})
 	}
 	for _, mode := range []string{"io", "rxonly"} {
 		for _, ring := range []string{"v2", "v3"} {
@@ -82,26 +101,7 @@ func BenchmarkSendQueue(b *testing.B) {
 
 // openNull opens two null ports.
 func openNull(cfg null.Config) func(context.Context, pmd.Env) ([]pmd.Device, error) {
-	return func(_ context.Context, env pmd.Env) ([]pmd.Device, error) {
-		var devs []pmd.Device
-		for _, name := range []string{"null0", "null1"} {
-			cfg.Name = name
-			d, err := null.New(cfg, env)
-			if err != nil {
-				return nil, err
-			}
-			devs = append(devs, d)
-		}
-		return devs, nil
-	}
-}
-
-func benchmarkNull(b *testing.B, mode string) {
-	checkEffect(b, mode)
-	r, err := Start(b.Context(), RigConfig{Mode: mode, Cores: []int{pollCPU(b)}, Open: openNull(null.Config{Size: 64, NoRx: mode == "txonly"})})
-	require.NoError(b, err)
-	measure(b, r, mode)
-	require.NoError(b, r.Close())
+	return nullPorts(2, cfg)
 }
 
 // measure reports the rate of a running rig.

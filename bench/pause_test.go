@@ -67,12 +67,3 @@ func collections() uint64 {
 	metrics.Read(s)
 	return s[0].Value.Uint64()
 }
-
-// median returns the middle of v, 0 if it is empty.
-func median(v []float64) float64 {
-	if len(v) == 0 {
-		return 0
-	}
-	v = slices.Sorted(slices.Values(v))
-	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
-}

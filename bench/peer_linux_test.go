@@ -163,10 +163,11 @@ func (s settings) ourRound(t *testing.T, r *Rig, mode string, count func() uint6
 
 // replay compares on captures in memory.
 func (p testpmd) replay(t *testing.T, mode string) {
-	path := writeCapture(t, 1024, 64)
+	path, err := writeTraffic(t.TempDir(), Scenario{Size: 64, Flows: FlowsMany})
+	require.NoError(t, err)
 	// Without a file or interface to send to, net_pcap discards, as ours does.
 	p.mode, p.vdevs = mode, []string{"net_pcap0,rx_pcap=" + path + ",infinite_rx=1", "net_pcap1,rx_pcap=" + path + ",infinite_rx=1"}
-	p.compare(t, contender{"pmd", func() float64 { return p.inMemory(t, mode, openPcap(path)) }}, contender{"testpmd", func() float64 { return p.run(t) }})
+	p.compare(t, contender{"pmd", func() float64 { return p.inMemory(t, mode, pcapPorts(2, path)) }}, contender{"testpmd", func() float64 { return p.run(t) }})
 }
 
 // memory compares on the null drivers.

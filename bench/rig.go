@@ -40,12 +40,14 @@ type RigConfig struct {
 	Open func(ctx context.Context, env pmd.Env) ([]pmd.Device, error)
 }
 
+// discard is what workers do before and after a measurement.
+var discard = dataplane.StageFunc(func(w *dataplane.Worker, _ dataplane.PortID, burst []mbuf.Frame) {
+	w.DropBurst(pmd.ReasonNoPort, burst)
+})
+
 // Start opens the ports and runs the dataplane until Close.
 func Start(ctx context.Context, cfg RigConfig) (r *Rig, err error) {
-	nothing := dataplane.StageFunc(func(w *dataplane.Worker, _ dataplane.PortID, burst []mbuf.Frame) {
-		w.DropBurst(pmd.ReasonNoPort, burst)
-	})
-	d, err := dataplane.New(dataplane.Config{Cores: cfg.Cores, Pool: cfg.Pool, Idle: cfg.Idle, Stage: nothing})
+	d, err := dataplane.New(dataplane.Config{Cores: cfg.Cores, Pool: cfg.Pool, Idle: cfg.Idle, Stage: discard})
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +60,7 @@ func Start(ctx context.Context, cfg RigConfig) (r *Rig, err error) {
 	if err != nil {
 		return nil, err
 	}
-	fc := forward.Config{}
+	fc := forward.Config{Workers: len(cfg.Cores)}
 	if fc.Out, err = forward.Connect(len(devs)); err != nil {
 		return nil, err
 	}

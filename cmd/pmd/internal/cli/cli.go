@@ -35,6 +35,7 @@ type Root struct {
 	Forward    ForwardCmd    `cmd:"" help:"Look at the forwarding mode, or change it."`
 	Config     ConfigCmd     `cmd:"" help:"Look at the configuration, check a file, or apply one."`
 	Doctor     DoctorCmd     `cmd:"" help:"Check this machine and its interfaces, and say how to mend what is wrong."`
+	Bench      BenchCmd      `cmd:"" help:"Measure this dataplane."`
 	Stop       StopCmd       `cmd:"" help:"End a running pmd cleanly."`
 	Version    VersionCmd    `cmd:"" help:"Tell which build this is."`
 	Completion CompletionCmd `cmd:"" help:"Write a completion script for a shell."`

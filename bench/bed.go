@@ -1,0 +1,186 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"example.org/pmd/dataplane"
+	"example.org/pmd/pmd"
+	"example.org/pmd/pmd/null"
+	"example.org/pmd/pmd/pcap"
+	"example.org/pmd/pmd/ring"
+)
+
+// bed is a scenario that is set up and runs.
+type bed struct {
+	scenario Scenario
+	rig      *Rig
+	// ends are the ports at which frames enter and leave; of the others each frame
+	// passes two. Nil is all.
+	ends []int
+	// settle, if any, checks after the traffic ended that what was sent has arrived.
+	settle func(context.Context) error
+	// undo is what is to be done at the end, last first.
+	undo []func() error
+}
+
+// openBed sets a scenario up and starts it.
+func openBed(ctx context.Context, s Scenario) (b *bed, err error) {
+	s = s.withDefaults()
+	if err := s.Lacking(); err != nil {
+		return nil, fmt.Errorf("bench: %s: %w", s.Name(), err)
+	}
+	poll, feed, err := s.cpus()
+	if err != nil {
+		return nil, fmt.Errorf("bench: %s: %w", s.Name(), err)
+	}
+	b = &bed{scenario: s}
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("bench: %s: %w", s.Name(), errors.Join(err, b.close()))
+			b = nil
+		}
+	}()
+	cfg := RigConfig{Mode: s.Mode, Cores: poll, Idle: s.Idle}
+	switch s.Driver {
+	case DriverNull:
+		cfg.Open = nullPorts(2*s.Cores, null.Config{Size: s.Size, NoRx: s.Mode == "txonly"})
+	case DriverRing:
+		b.ends = []int{0, 3}
+		cfg.Open = ringPorts(null.Config{Size: s.Size})
+	case DriverPcap:
+		dir, err := os.MkdirTemp("", "pmd-bench-")
+		if err != nil {
+			return b, err
+		}
+		b.undo = append(b.undo, func() error { return os.RemoveAll(dir) })
+		path, err := writeTraffic(dir, s)
+		if err != nil {
+			return b, err
+		}
+		cfg.Open = pcapPorts(2*s.Cores, path)
+	case DriverAFXDP:
+		return b, b.veth(ctx, cfg, feed)
+	}
+	return b, b.start(ctx, cfg)
+}
+
+// start starts the rig.
+func (b *bed) start(ctx context.Context, cfg RigConfig) (err error) {
+	if b.rig, err = Start(ctx, cfg); err != nil {
+		return err
+	}
+	b.undo = append(b.undo, b.rig.Close)
+	return nil
+}
+
+// close stops everything and removes what was made.
+func (b *bed) close() error {
+	var errs []error
+	for i := len(b.undo) - 1; i >= 0; i-- {
+		errs = append(errs, b.undo[i]())
+	}
+	b.undo = nil
+	return errors.Join(errs...)
+}
+
+// counts adds up what entered, left and was dropped.
+func (b *bed) counts(s *dataplane.Stats) (rx, tx, dropped uint64) {
+	if b.ends == nil {
+		return totals(s)
+	}
+	var ends dataplane.Stats
+	for _, i := range b.ends {
+		ends.Ports = append(ends.Ports, s.Ports[i])
+	}
+	rx, tx, _ = totals(&ends)
+	_, _, dropped = totals(s)
+	return rx, tx, dropped
+}
+
+// round measures for some time, takes the account, and returns the frames a second that
+// left, or that entered where none leaves.
+func (b *bed) round(ctx context.Context, length time.Duration) (Round, error) {
+	before, err := b.rig.Stats(ctx)
+	if err != nil {
+		return Round{}, err
+	}
+	d := watchDisturbance()
+	select {
+	case <-ctx.Done():
+		return Round{}, ctx.Err()
+	case <-time.After(length):
+	}
+	after, err := b.rig.Stats(ctx)
+	if err != nil {
+		return Round{}, err
+	}
+	r := Round{Seconds: after.Time.Sub(before.Time).Seconds(), Disturbance: d.end()}
+	rx0, tx0, drop0 := b.counts(before)
+	rx, tx, drop := b.counts(after)
+	r.Packets, r.Dropped = tx-tx0, drop-drop0
+	if b.scenario.Mode == "rxonly" || b.scenario.Mode == "icmpecho" {
+		r.Packets = rx - rx0
+	}
+	if r.Packets == 0 {
+		return r, errors.New("no frame moved")
+	}
+	r.PPS = float64(r.Packets) / r.Seconds
+	return r, b.rig.Check(ctx)
+}
+
+// nullPorts opens n null ports.
+func nullPorts(n int, cfg null.Config) func(context.Context, pmd.Env) ([]pmd.Device, error) {
+	return openEach(n, func(_ context.Context, i int, env pmd.Env) (pmd.Device, error) {
+		cfg.Name = fmt.Sprintf("null%d", i)
+		return null.New(cfg, env)
+	})
+}
+
+// pcapPorts opens n ports that replay the capture for ever and discard what they are
+// sent.
+func pcapPorts(n int, path string) func(context.Context, pmd.Env) ([]pmd.Device, error) {
+	return openEach(n, func(ctx context.Context, i int, env pmd.Env) (pmd.Device, error) {
+		return pcap.New(ctx, pcap.Config{Name: fmt.Sprintf("pcap%d", i), RX: path, Loops: pcap.Forever}, env)
+	})
+}
+
+// ringPorts opens a null port, both ends of a ring pair, and another null port.
+func ringPorts(cfg null.Config) func(context.Context, pmd.Env) ([]pmd.Device, error) {
+	return func(ctx context.Context, env pmd.Env) ([]pmd.Device, error) {
+		devs, err := nullPorts(2, cfg)(ctx, env)
+		if err != nil {
+			return nil, err
+		}
+		a, b, err := ring.NewPair(ring.Config{Name: "ring"}, env)
+		if err != nil {
+			return nil, errors.Join(err, closeAll(devs))
+		}
+		return []pmd.Device{devs[0], a, b, devs[1]}, nil
+	}
+}
+
+// openEach opens n ports, or none.
+func openEach(n int, open func(ctx context.Context, i int, env pmd.Env) (pmd.Device, error)) func(context.Context, pmd.Env) ([]pmd.Device, error) {
+	return func(ctx context.Context, env pmd.Env) (devs []pmd.Device, err error) {
+		for i := range n {
+			d, err := open(ctx, i, env)
+			if err != nil {
+				return nil, errors.Join(err, closeAll(devs))
+			}
+			devs = append(devs, d)
+		}
+		return devs, nil
+	}
+}
+
+func closeAll(devs []pmd.Device) error {
+	var errs []error
+	for _, d := range devs {
+		errs = append(errs, d.Close())
+	}
+	return errors.Join(errs...)
+}
