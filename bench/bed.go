@@ -57,7 +57,7 @@ func openBed(ctx context.Context, s Scenario) (b *bed, err error) {
 			return b, err
 		}
 		b.undo = append(b.undo, func() error { return os.RemoveAll(dir) })
-		path, err := writeTraffic(dir, s)
+		path, err := writeTraffic(dir, s, s.captureFrames())
 		if err != nil {
 			return b, err
 		}

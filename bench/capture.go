@@ -16,17 +16,18 @@ import (
 	"example.org/pmd/dataplane/packet"
 )
 
-// captureFrames is how many frames a capture of many flows has: some of each of 10,000,
-// as chance has it.
-const captureFrames = 1 << 15
-
-// writeTraffic writes a capture of UDP packets with right checksums, of the sizes and
-// flows of a scenario. The same scenario gives the same file.
-func writeTraffic(dir string, s Scenario) (path string, err error) {
-	frames := 1024
-	if s.Flows != FlowsOne {
-		frames = captureFrames
+// captureFrames is how many frames the capture of a scenario has: of many flows some of
+// each of 10,000, as chance has it.
+func (s Scenario) captureFrames() int {
+	if s.Flows == FlowsOne {
+		return 1024
 	}
+	return 1 << 15
+}
+
+// writeTraffic writes a capture of so many UDP packets with right checksums, of the sizes
+// and flows of a scenario. The same scenario gives the same file.
+func writeTraffic(dir string, s Scenario, frames int) (path string, err error) {
 	path = filepath.Join(dir, "traffic.pcap")
 	f, err := os.Create(path)
 	if err != nil {

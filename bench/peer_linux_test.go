@@ -163,7 +163,7 @@ func (s settings) ourRound(t *testing.T, r *Rig, mode string, count func() uint6
 
 // replay compares on captures in memory.
 func (p testpmd) replay(t *testing.T, mode string) {
-	path, err := writeTraffic(t.TempDir(), Scenario{Size: 64, Flows: FlowsMany})
+	path, err := writeTraffic(t.TempDir(), Scenario{Size: 64, Flows: FlowsMany}, 1024) // no more than net_pcap has mbufs for
 	require.NoError(t, err)
 	// Without a file or interface to send to, net_pcap discards, as ours does.
 	p.mode, p.vdevs = mode, []string{"net_pcap0,rx_pcap=" + path + ",infinite_rx=1", "net_pcap1,rx_pcap=" + path + ",infinite_rx=1"}

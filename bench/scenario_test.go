@@ -202,7 +202,7 @@ func TestRunConfig(t *testing.T) {
 func TestTraffic(t *testing.T) {
 	for _, s := range []Scenario{{Size: IMIX}, {Size: 64, Flows: FlowsMany}, {Size: 128, Flows: FlowsZipf}, {Size: 1518}} {
 		s = s.withDefaults()
-		path, err := writeTraffic(t.TempDir(), s)
+		path, err := writeTraffic(t.TempDir(), s, s.captureFrames())
 		require.NoError(t, err)
 		f, err := os.Open(path)
 		require.NoError(t, err)
