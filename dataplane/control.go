@@ -151,7 +151,9 @@ func (d *Dataplane) refresh(n notice) {
 		kind, text := EventPortChanged, n.what
 		if up := p.info.Up; up != was {
 			for _, w := range d.workers {
-				_ = d.do(context.Background(), w, func(w *Worker) { w.tx[p.id].up = up })
+				if p.polled() {
+					_ = d.do(context.Background(), w, func(w *Worker) { w.tx[p.id].carries(up, pmd.ReasonPortDown) })
+				}
 			}
 			kind, text = EventPortDown, p.info.Detail
 			if up {

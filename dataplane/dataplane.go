@@ -141,6 +141,11 @@ type port struct {
 	pool    *mbuf.Pool
 	gone    bool // closed because its worker failed, or removed
 	removed bool // by RemovePort
+	// before are the workers of an unpolled port, whose owners are all -1, as
+	// they were; else nil.
+	before []int
+	// purged counts frames that control had dropped from send.
+	purged uint64
 }
 
 // Dataplane owns workers, ports and pools. Make one with New.
@@ -332,7 +337,7 @@ func (d *Dataplane) roomFor(p *port) error {
 	counts := make([]int, len(d.workers))
 	for _, o := range d.ports {
 		for _, w := range o.owners {
-			if !o.gone {
+			if o != p && !o.gone && w >= 0 {
 				counts[w]++
 			}
 		}
@@ -391,17 +396,21 @@ func (d *Dataplane) connect(p *port) error {
 		}
 	}
 	for _, w := range d.workers {
-		if err := d.do(ctx, w, func(w *Worker) { w.tx[p.id].up = p.info.Up }); err != nil {
+		if err := d.do(ctx, w, func(w *Worker) { w.tx[p.id].carries(p.info.Up, pmd.ReasonPortDown) }); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// carries opens or closes the way to a port; frames for one that is closed are dropped
+// for that reason.
+func (t *txPort) carries(up bool, why pmd.Reason) { t.up, t.why = up, why }
+
 // newTx makes the way of worker w to port p.
 func (d *Dataplane) newTx(w *Worker, p *port) txPort {
 	t := txPort{
-		pool: p.pool.ID(), send: p.send,
+		pool: p.pool.ID(), send: p.send, why: pmd.ReasonPortDown,
 		buf: make([]mbuf.Frame, d.cfg.Burst), hold: make([]mbuf.Frame, pmd.MaxBurst),
 		drains: d.workers[p.owners[0]] == w, drainer: &p.drainer,
 	}
@@ -632,7 +641,7 @@ func (d *Dataplane) closePort(p *port) error {
 // forget lets go of port id: its queues, what waits to be sent there.
 func (w *Worker) forget(id PortID) {
 	t := &w.tx[id]
-	t.up = false
+	t.carries(false, pmd.ReasonPortDown)
 	w.dropFor(t, pmd.ReasonPortDown, t.buf[:t.n])
 	w.dropFor(t, pmd.ReasonPortDown, t.hold[:t.held])
 	t.n, t.held = 0, 0

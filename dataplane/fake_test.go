@@ -374,14 +374,15 @@ func (l *lab) core(i int) dataplane.CoreStats { return l.stats().Cores[i] }
 
 // totals are the terms of the balance over all ports.
 type totals struct {
-	rx, tx, inHand, dropped uint64
-	drops                   map[string]uint64
+	rx, made, tx, inHand, dropped uint64
+	drops                         map[string]uint64
 }
 
 func sum(s *dataplane.Stats) totals {
 	t := totals{drops: map[string]uint64{}}
 	for _, p := range s.Ports {
 		t.rx += p.RxPackets
+		t.made += p.Generated
 		t.tx += p.TxPackets
 		t.inHand += p.InHand
 		for r, n := range p.Drops {
@@ -401,7 +402,7 @@ func (l *lab) balanced(held uint64) totals {
 		require.True(l.t, p.Balanced(), "pool %s: %+v %v", p.Pool, p.Account, p.Owners)
 	}
 	t := sum(s)
-	require.Equal(l.t, t.rx, t.tx+t.dropped+t.inHand+held, "received is not sent + dropped + in hand: %+v", t)
+	require.Equal(l.t, t.rx+t.made, t.tx+t.dropped+t.inHand+held, "received and made is not sent + dropped + in hand: %+v", t)
 	return t
 }
 

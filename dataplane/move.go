@@ -63,33 +63,28 @@ const (
 func (d *Dataplane) MoveQueue(ctx context.Context, port PortID, queue, worker int) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.closed {
-		return ErrClosed
+	p, err := d.livePort(port)
+	if err != nil {
+		return err
 	}
-	if int(port) >= len(d.ports) || d.ports[port].gone {
-		return fmt.Errorf("dataplane: port %d: there is none, or it was closed", port)
+	return d.moveQueue(ctx, p, queue, worker)
+}
+
+// moveQueue is MoveQueue. d.mu is held.
+func (d *Dataplane) moveQueue(ctx context.Context, p *port, queue, worker int) error {
+	if !p.polled() {
+		return p.notPolled()
 	}
-	p := d.ports[port]
 	if queue < 0 || queue >= len(p.owners) {
 		return fmt.Errorf("dataplane: port %s queue %d: there are queues 0 to %d", p.info.Name, queue, len(p.owners)-1)
 	}
-	if worker < 0 || worker >= len(d.workers) {
-		return fmt.Errorf("dataplane: port %s queue %d: worker %d: there are workers 0 to %d", p.info.Name, queue, worker, len(d.workers)-1)
-	}
-	from, to := d.workers[p.owners[queue]], d.workers[worker]
-	if from == to {
+	if worker == p.owners[queue] {
 		return nil
 	}
-	var failed, full bool
-	if err := d.do(ctx, to, func(w *Worker) { failed, full = w.failed, len(w.rx) >= MaxHandlers }); err != nil {
+	if err := d.canPoll(ctx, p, queue, worker); err != nil {
 		return err
 	}
-	if full {
-		return fmt.Errorf("dataplane: port %s queue %d: %w", p.info.Name, queue, d.fullError(worker))
-	}
-	if failed {
-		return fmt.Errorf("dataplane: port %s queue %d: the worker on CPU %d has failed: choose another one", p.info.Name, queue, to.cpu)
-	}
+	from, to := d.workers[p.owners[queue]], d.workers[worker]
 	m := d.newMove(p, queue, from, to)
 	if err := d.handOver(ctx, m); err != nil {
 		return err
@@ -108,7 +103,8 @@ type move struct {
 	// first says that the duty to drain the port's send queue goes along.
 	first bool
 	// several tells, by port, whether it has more than one queue; drainer who
-	// drains its send queue after the move, nil if the port is gone.
+	// drains its send queue after the move, nil if the port is gone or
+	// unpolled.
 	several []bool
 	drainer []*Worker
 	// direct tells, by port, whether the old owner's way was direct.
@@ -135,7 +131,7 @@ func (d *Dataplane) newMove(p *port, index int, from, to *Worker) *move {
 		hold: make([]mbuf.Frame, pmd.MaxBurst), settles: make([]*message, len(d.ports)),
 	}
 	for i, o := range d.ports {
-		if o.gone {
+		if o.gone || !o.polled() {
 			continue
 		}
 		m.several[i], m.drainer[i] = len(o.owners) > 1, d.workers[o.owners[0]]
@@ -170,7 +166,11 @@ func (d *Dataplane) handOver(ctx context.Context, m *move) error {
 		return nil
 	}
 	p := d.ports[m.port]
-	err := fmt.Errorf("dataplane: port %s queue %d: %w; the port is closed", p.info.Name, m.index, m.given.err)
+	return d.giveUp(p, fmt.Errorf("dataplane: port %s queue %d: %w; the port is closed", p.info.Name, m.index, m.given.err))
+}
+
+// giveUp closes a port whose queue is with no core, for this reason.
+func (d *Dataplane) giveUp(p *port, err error) error {
 	if cerr := d.closePort(p); cerr != nil {
 		err = fmt.Errorf("%w: %w", err, cerr)
 	}
@@ -226,17 +226,7 @@ func (m *move) release(w *Worker) {
 		m.held = copy(m.hold, t.hold[:t.held])
 		t.held, t.drains = 0, false
 	}
-	// As DragonFly's ifpoll_deregister, the last entry fills the hole.
-	for i := range w.rx {
-		if w.rx[i].q == m.q {
-			last := len(w.rx) - 1
-			w.rx[i] = w.rx[last]
-			w.rx[last] = rxQueue{}
-			w.rx = w.rx[:last]
-			w.register()
-			break
-		}
-	}
+	w.unregister(m.q)
 	if t.q == m.q {
 		t.q = w.queueOf(m.port)
 		if t.direct != nil {
@@ -245,6 +235,21 @@ func (m *move) release(w *Worker) {
 	}
 	m.q.Unbind()
 	m.to.post(m.given)
+}
+
+// unregister takes a queue from the worker's table. As in DragonFly's
+// ifpoll_deregister, the last entry fills the hole.
+func (w *Worker) unregister(q pmd.Queue) {
+	for i := range w.rx {
+		if w.rx[i].q == q {
+			last := len(w.rx) - 1
+			w.rx[i] = w.rx[last]
+			w.rx[last] = rxQueue{}
+			w.rx = w.rx[:last]
+			w.register()
+			return
+		}
+	}
 }
 
 // take runs on the new owner.

@@ -1,6 +1,7 @@
 package dataplane_test
 
 import (
+	"encoding/binary"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -79,7 +80,7 @@ func (s *whim) Release(w *dataplane.Worker) {
 	s.held[w.ID()] = nil
 }
 
-// Whatever stages, devices and links do, each frame is somewhere exactly once, the
+// Whatever stages, devices, links and control do, each frame is somewhere exactly once, the
 // counters balance, no byte changes, and what one worker sent to a port leaves it
 // in that order.
 func TestConservation(t *testing.T) {
@@ -109,7 +110,7 @@ func TestConservation(t *testing.T) {
 			}
 			return n
 		}
-		next := 0
+		next, made, accepted := 0, uint64(0), uint64(0)
 		port := rapid.IntRange(0, ports-1)
 		rt.Repeat(map[string]func(*rapid.T){
 			"turn": func(rt *rapid.T) { l.turn(rapid.IntRange(0, workers-1).Draw(rt, "worker")) },
@@ -121,6 +122,27 @@ func TestConservation(t *testing.T) {
 			},
 			"room":  func(rt *rapid.T) { queues[port.Draw(rt, "port")].room = rapid.IntRange(-1, 30).Draw(rt, "room") },
 			"stuck": func(rt *rapid.T) { queues[port.Draw(rt, "port")].stuck = rapid.Bool().Draw(rt, "stuck") },
+			"poll": func(rt *rapid.T) {
+				id := port.Draw(rt, "port")
+				if rapid.Bool().Draw(rt, "unpoll") {
+					fresh := queues[id].local != nil
+					require.NoError(rt, l.Unpoll(rt.Context(), dataplane.PortID(id)))
+					require.Nil(rt, queues[id].local, "somebody has the queue")
+					require.False(rt, fresh && held() > 0, "somebody holds a frame")
+					return
+				}
+				require.NoError(rt, l.Repoll(rt.Context(), dataplane.PortID(id), []int{rapid.IntRange(0, workers-1).Draw(rt, "worker")}))
+			},
+			"control": func(rt *rapid.T) {
+				id := port.Draw(rt, "port")
+				made++
+				b := make([]byte, packetSize)
+				packet{99, made, packetSize}.write(b)
+				binary.LittleEndian.PutUint64(b[ticketAt:], uint64(workers)<<32|made)
+				if err := l.SendControl(rt.Context(), dataplane.PortID(id), b); err == nil {
+					accepted++
+				}
+			},
 			"": func(*rapid.T) {
 				l.balanced(held())
 			},
@@ -138,6 +160,7 @@ func TestConservation(t *testing.T) {
 			sent += uint64(len(q.sent))
 		}
 		require.Equal(rt, sent, got.tx)
+		require.Equal(rt, accepted, got.made)
 		require.NoError(rt, d.Close())
 	})
 }

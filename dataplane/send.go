@@ -16,7 +16,7 @@ func (w *Worker) SendBurst(out PortID, frames []mbuf.Frame) {
 	}
 	t := &w.tx[out]
 	if !t.up {
-		w.dropFor(t, pmd.ReasonPortDown, frames)
+		w.dropFor(t, t.why, frames)
 		return
 	}
 	if w.local.Pools() > 1 {
@@ -120,7 +120,7 @@ func (w *Worker) flushBuffer(t *txPort) {
 	frames := t.buf[:t.n]
 	t.n = 0
 	if !t.up {
-		w.dropFor(t, pmd.ReasonPortDown, frames)
+		w.dropFor(t, t.why, frames)
 		return
 	}
 	if w.local.Pools() > 1 {
@@ -218,7 +218,7 @@ func (w *Worker) drain(t *txPort) int {
 	frames := t.hold[:t.held]
 	if !t.up {
 		n := t.held
-		w.dropFor(t, pmd.ReasonPortDown, frames)
+		w.dropFor(t, t.why, frames)
 		t.held = 0
 		return n
 	}

@@ -32,6 +32,8 @@ type PortStats struct {
 	// Mode is what the driver obtained, empty if it has no modes.
 	Mode string `json:"mode"`
 	Up   bool   `json:"up"`
+	// Unpolled says that no core polls the port: see Unpoll.
+	Unpolled bool `json:"unpolled,omitempty"`
 	// Removed says that the port is no more, and its totals stand still.
 	Removed bool `json:"removed,omitempty"`
 	// Detail tells why the port is down.
@@ -49,7 +51,8 @@ type PortStats struct {
 	// Missed counts frames lost before they were received, by the driver's
 	// names.
 	Missed map[string]uint64 `json:"missed,omitempty"`
-	// Generated counts frames that the stage made for this port itself.
+	// Generated counts frames that the stage, or control (SendControl), made for this
+	// port itself.
 	Generated uint64 `json:"generated,omitempty"`
 	// Counters are what stages count of received frames beside drops, by the
 	// names of Counter; those that are 0 are left out.
@@ -302,7 +305,7 @@ func (d *Dataplane) portStats(ctx context.Context, p *port, pic *picture) PortSt
 		info = p.dev.Info()
 	}
 	s := PortStats{
-		ID: p.id, Name: info.Name, Driver: info.Driver, Mode: info.Mode, Up: info.Up, Removed: p.removed, Detail: info.Detail,
+		ID: p.id, Name: info.Name, Driver: info.Driver, Mode: info.Mode, Up: info.Up, Unpolled: !p.polled() && !p.gone, Removed: p.removed, Detail: info.Detail,
 		MAC: info.MAC.String(), MTU: info.MTU, Obtained: info.Obtained,
 		Drops: map[string]uint64{}, Queues: []QueueStats{}, InHand: pic.send[p.id],
 	}
@@ -338,7 +341,11 @@ func (d *Dataplane) portStats(ctx context.Context, p *port, pic *picture) PortSt
 	}
 	for i, q := range p.dev.Queues() {
 		if !counted[i] {
-			add(i, -1, Unpinned, q.Counters()) // nobody owns it: its totals stand still
+			// Nobody owns it: its totals stand still, but for its device's.
+			d.ownMu.Lock()
+			c := q.Counters()
+			d.ownMu.Unlock()
+			add(i, -1, Unpinned, c)
 		}
 		if m, ok := q.(pmd.Missed); ok && !p.gone {
 			d.addMissed(ctx, p, i, m, &s)
@@ -368,10 +375,14 @@ func (d *Dataplane) portStats(ctx context.Context, p *port, pic *picture) PortSt
 	return s
 }
 
-// addMissed asks a queue, on its owner, what was lost in front of it.
+// addMissed asks a queue what was lost in front of it, on its owner if it has one.
 func (d *Dataplane) addMissed(ctx context.Context, p *port, i int, m pmd.Missed, s *PortStats) {
 	var missed map[string]uint64
-	if err := d.do(ctx, d.workers[p.owners[i]], func(*Worker) { missed = m.Missed() }); err != nil {
+	if !p.polled() {
+		d.ownMu.Lock()
+		missed = m.Missed()
+		d.ownMu.Unlock()
+	} else if err := d.do(ctx, d.workers[p.owners[i]], func(*Worker) { missed = m.Missed() }); err != nil {
 		return
 	}
 	for k, n := range missed {

@@ -97,8 +97,10 @@ type txPort struct {
 	// longest, nil if it owns none. Where q is set and direct is not, frames take
 	// the send queue until those sent that way earlier have left it: see move.go.
 	q pmd.Queue
-	// up is false while the port cannot carry traffic.
-	up bool
+	// up is false while the port cannot carry traffic, or is not polled; why is
+	// the reason frames for it are dropped for then.
+	up  bool
+	why pmd.Reason
 	// dirty says that q took frames since it was last flushed.
 	dirty bool
 	// drains says that this worker empties the port's send queue.
@@ -118,7 +120,7 @@ type txPort struct {
 	// drops counts frames dropped for this port, as input or as output as
 	// docs/drops.md says for each reason.
 	drops [pmd.MaxReasons]uint64
-	// generated counts frames that stages made for this port, counts what else
+	// generated counts frames that stages and control made for this port, counts what else
 	// they count of frames received on it.
 	generated uint64
 	counts    [NumCounters]uint64

@@ -30,6 +30,8 @@ const (
 	ReasonSendQueueFull
 	// ReasonPortDown is a frame for a port that is down or gone.
 	ReasonPortDown
+	// ReasonNotPolled is a frame for a port that no core polls.
+	ReasonNotPolled
 	// ReasonNoPort is a frame for which the cross-connect names no output port.
 	ReasonNoPort
 	// ReasonMalformed is a frame too short for the headers the mode needs.
@@ -61,6 +63,7 @@ var reasonNames = [ReasonUser]string{
 	ReasonTxFull:        "tx_full",
 	ReasonSendQueueFull: "send_queue_full",
 	ReasonPortDown:      "port_down",
+	ReasonNotPolled:     "not_polled",
 	ReasonNoPort:        "no_port",
 	ReasonMalformed:     "malformed",
 	ReasonSink:          "sink",
