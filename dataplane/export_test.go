@@ -12,3 +12,6 @@ func (w *Worker) Crash(burst []mbuf.Frame) { w.inHand = copy(w.burst[:], burst) 
 
 // Bury is what the goroutine of a worker does once its stage has panicked.
 func (d *Dataplane) Bury(worker int, crash error) { d.bury(d.workers[worker], crash) }
+
+// Fetch is what drain does with the frames of another core.
+func (w *Worker) Fetch(pool uint8, frames []mbuf.Frame) { w.fetch(pool, frames) }

@@ -90,8 +90,11 @@ type fakeQueue struct {
 	left func(packet)
 
 	txCalls, flushes int
-	c                pmd.QueueCounters
-	bindPanics       bool
+	// reads is what TxReads says, asked how often it was asked to.
+	reads      bool
+	asked      int
+	c          pmd.QueueCounters
+	bindPanics bool
 	// meanwhile, if set, happens while the queue is being bound.
 	meanwhile func()
 }
@@ -106,6 +109,11 @@ func (q *fakeQueue) Bind(b pmd.Binding) {
 		q.meanwhile()
 	}
 	q.local, q.port = b.Local, b.Port
+}
+
+func (q *fakeQueue) TxReads() bool {
+	q.asked++
+	return q.reads
 }
 
 func (q *fakeQueue) Unbind()          { q.local = nil }

@@ -222,10 +222,27 @@ func (w *Worker) drain(t *txPort) int {
 		t.held = 0
 		return n
 	}
+	if r, ok := t.q.(pmd.TxReader); ok && r.TxReads() {
+		w.fetch(t.pool, frames)
+	}
 	n := t.q.TxBurst(frames)
 	t.dirty = true
 	t.held = copy(t.hold, frames[n:])
 	return n
+}
+
+// fetch brings the first cache line of each frame here from the core that received it.
+// Its loads wait for each other's lines side by side; the kernel's, which copies one packet
+// after another, would not.
+func (w *Worker) fetch(pool uint8, frames []mbuf.Frame) {
+	mem := w.local.Cache(pool).Pool().Mem()
+	var sum byte
+	for i := range frames {
+		if a := frames[i].Addr; a < uint64(len(mem)) {
+			sum ^= mem[a]
+		}
+	}
+	w.fetched = sum
 }
 
 // localise copies those frames that are not of t's pool into frames that are, in

@@ -219,6 +219,24 @@ func TestSendQueue(t *testing.T) {
 	require.Equal(t, totals{rx: 48, tx: 48, drops: map[string]uint64{}}, l.balanced(0))
 }
 
+// Frames that another worker received are brought near before a queue that reads them
+// gets them. A stage's wild handle among them is the queue's to deal with.
+func TestSendQueueIsRead(t *testing.T) {
+	l := newLab(t, dataplane.Config{Stage: to(1), Cores: unpinned(2), Burst: 16})
+	_, a := l.port("a", 0)
+	_, b := l.port("b", 1)
+	a.reads, b.reads = true, true
+	a.rx = burstOf(1, 0, 8)
+	l.turn(0)
+	require.Zero(t, b.asked)
+	l.turn(1)
+	require.Equal(t, 1, b.asked)
+	require.Zero(t, a.asked)
+	require.Equal(t, count(8), seqs(b.sent, 1))
+	l.do(1, func(w *dataplane.Worker) { w.Fetch(b.pool.ID(), []mbuf.Frame{{}, {Addr: 1 << 60}}) })
+	l.balanced(0)
+}
+
 // The limit of a send queue is exact and need not be a power of two. What its
 // owner took off but could not send yet does not count.
 func TestSendQueueLimit(t *testing.T) {

@@ -24,7 +24,8 @@ type Worker struct {
 	tx       []txPort  // by PortID
 	local    *mbuf.Local
 	poll     poller
-	inHand   int // frames of burst that the stage is working on
+	inHand   int  // frames of burst that the stage is working on
+	fetched  byte // so that fetch's loads are not left out
 	stopping bool
 	many     bool // other workers exist: send queues must be looked at
 	_        xcpu.CacheLinePad

@@ -140,6 +140,14 @@ type Armer interface {
 	Disarm()
 }
 
+// TxReader is implemented by queues whose owner's CPU may read the bytes of what it sends, as
+// the kernel does when it copies: frames that another core received are then brought
+// near before TxBurst gets them.
+type TxReader interface {
+	// TxReads reports whether it does so now. It has the rules of Queue.
+	TxReads() bool
+}
+
 // Host is what a device may ask of the program that polls it.
 type Host interface {
 	// Exclusive runs fn while nobody uses q: on its owner between two bursts,

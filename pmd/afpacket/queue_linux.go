@@ -280,6 +280,9 @@ func (q *queue) readStatistics() {
 	}
 }
 
+// TxReads implements pmd.TxReader: the kernel copies what is sent.
+func (q *queue) TxReads() bool { return true }
+
 // WaitFD implements pmd.Waiter.
 func (q *queue) WaitFD() int {
 	if q.rx == nil {

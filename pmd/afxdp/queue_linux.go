@@ -276,6 +276,10 @@ func (q *queue) WaitFD() int {
 	return q.sock.FD()
 }
 
+// TxReads implements pmd.TxReader: in copy mode the kernel makes an sk_buff of each frame in
+// the call that Flush makes (xsk_build_skb, net/xdp/xsk.c).
+func (q *queue) TxReads() bool { return !q.zeroCopy }
+
 // attach gives the queue a socket on an interface with this MTU. Called inside
 // Host.Exclusive.
 func (q *queue) attach(s *xsk.Socket, m manner, mtu int) {

@@ -237,6 +237,9 @@ func (q *Queue) Counters() pmd.QueueCounters {
 // Walk enters nothing: a pcap queue holds no frames between two calls.
 func (q *Queue) Walk(*mbuf.Ledger) {}
 
+// TxReads implements pmd.TxReader: a packet is copied into the file's buffers.
+func (q *Queue) TxReads() bool { return q.out != nil }
+
 // Missed tells how often a replay at recorded times or at a rate was so far behind
 // that its schedule was set back.
 func (q *Queue) Missed() map[string]uint64 {

@@ -179,6 +179,9 @@ func (q *queue) Missed() map[string]uint64 {
 	}
 }
 
+// TxReads implements pmd.TxReader: the kernel copies what is sent.
+func (q *queue) TxReads() bool { return true }
+
 // WaitFD implements pmd.Waiter.
 func (q *queue) WaitFD() int { return q.fd }
 
