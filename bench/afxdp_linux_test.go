@@ -137,7 +137,7 @@ func benchmarkWire(b *testing.B, w *wire, mode string, open func(context.Context
 		got, _, err = sink.Count()
 		require.NoError(b, err)
 		return sent == got && after.Ports[1].InHand == 0
-	}, 5*time.Second, 5*time.Millisecond, "frames sent and frames that arrived")
+	}, 30*time.Second, 5*time.Millisecond, "frames sent and frames that arrived")
 	require.NoError(b, r.Close())
 }
 

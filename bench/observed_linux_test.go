@@ -50,7 +50,7 @@ func TestObserved(t *testing.T) {
 		defer r.Body.Close()
 		return io.ReadAll(r.Body)
 	}
-	require.Eventually(t, func() bool { _, err := get("/v1/version"); return err == nil }, 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { _, err := get("/v1/version"); return err == nil }, 30*time.Second, 10*time.Millisecond)
 	sent := func() (frames uint64, at time.Time) {
 		var v struct {
 			Time  time.Time `json:"time"`

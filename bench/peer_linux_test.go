@@ -328,7 +328,7 @@ func (f *farEnd) has(before uint64, r *Rig) {
 		}
 		_, tx, _ := totals(s)
 		return inHand == 0 && tx == f.count()-before
-	}, 5*time.Second, 5*time.Millisecond, "frames sent and frames that arrived")
+	}, 30*time.Second, 5*time.Millisecond, "frames sent and frames that arrived")
 }
 
 // had checks the same of testpmd, which counts a frame as sent when it is on the ring,

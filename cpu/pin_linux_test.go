@@ -177,7 +177,7 @@ func TestPinnedThreadEndsWithItsGoroutine(t *testing.T) {
 	assert.Eventually(t, func() bool {
 		_, err := os.Stat(fmt.Sprintf("/proc/self/task/%d", tid))
 		return os.IsNotExist(err)
-	}, 5*time.Second, time.Millisecond)
+	}, 30*time.Second, time.Millisecond)
 }
 
 func TestThreadCPUTime(t *testing.T) {

@@ -47,6 +47,18 @@ func TestDoRunsInOrder(t *testing.T) {
 	})
 }
 
+// posted is a context that tells when a call begins to wait for it: Do has put its
+// message into the mailbox by then.
+type posted struct {
+	context.Context
+	waits func()
+}
+
+func (p posted) Done() <-chan struct{} {
+	p.waits()
+	return p.Context.Done()
+}
+
 // Messages that wait together are run in the order they were sent.
 func TestMailIsServedOldestFirst(t *testing.T) {
 	l := newLab(t, dataplane.Config{Stage: pairs})
@@ -59,10 +71,12 @@ func TestMailIsServedOldestFirst(t *testing.T) {
 	var got []int
 	var wg sync.WaitGroup
 	for i := range 5 {
+		there := make(chan struct{})
+		ctx := posted{context.Background(), sync.OnceFunc(func() { close(there) })}
 		wg.Go(func() {
-			_ = l.Do(context.Background(), 0, func(*dataplane.Worker) { got = append(got, i) })
+			_ = l.Do(ctx, 0, func(*dataplane.Worker) { got = append(got, i) })
 		})
-		time.Sleep(20 * time.Millisecond) // it is in the mailbox by then
+		<-there
 	}
 	close(hold)
 	wg.Wait()

@@ -211,6 +211,7 @@ func New(cfg Config) (*Dataplane, error) {
 		if w.bell, err = queue.NewBell(); err != nil {
 			return nil, errors.Join(fmt.Errorf("dataplane: worker %d: %w", i, err), d.closeBells())
 		}
+		w.sleep.long = longSleep
 		w.sleep.setIdle(cfg.Idle, clock)
 		w.poll.set(DefaultPollConfig(cfg.Burst, cfg.Idle), clock, clock.Now())
 		w.setStage(cfg.Stage)

@@ -1,6 +1,13 @@
 package dataplane
 
-import "example.org/pmd/pmd/mbuf"
+import (
+	"time"
+
+	"example.org/pmd/pmd/mbuf"
+)
+
+// LongSleep is how long a core with nothing to do sleeps at a time.
+const LongSleep = longSleep
 
 // Turn lets tests step a worker that nobody runs: call it in a function given to
 // Do before Run.
@@ -15,3 +22,10 @@ func (d *Dataplane) Bury(worker int, crash error) { d.bury(d.workers[worker], cr
 
 // Fetch is what drain does with the frames of another core.
 func (w *Worker) Fetch(pool uint8, frames []mbuf.Frame) { w.fetch(pool, frames) }
+
+// SleepFor makes the long sleeps of w last for d, if nothing ends them, instead of
+// longSleep. The idle policy is chosen anew after it.
+func (w *Worker) SleepFor(d time.Duration, policy Idle) {
+	w.sleep.long = d
+	w.sleep.setIdle(policy, w.clock)
+}

@@ -44,7 +44,9 @@ type sleeper struct {
 	// step is how long the core sleeps next, at most, and first how long after it
 	// had a frame.
 	step, first time.Duration
-	poll        pollSet
+	// long is longSleep.
+	long time.Duration
+	poll pollSet
 
 	// Statistics: the number of sleeps, and cycles slept.
 	sleeps, slept uint64
@@ -52,7 +54,7 @@ type sleeper struct {
 
 // setIdle takes over a policy.
 func (s *sleeper) setIdle(policy Idle, clock cpu.Clock) {
-	s.first = longSleep
+	s.first = s.long
 	switch policy {
 	case IdleSpin:
 		s.spin = 1 << 63
@@ -72,7 +74,7 @@ func (w *Worker) rest() {
 		return
 	}
 	bound := min(w.bound(w.clock.Duration(idle)), w.sleep.step)
-	w.sleep.step = min(2*w.sleep.step, longSleep)
+	w.sleep.step = min(2*w.sleep.step, w.sleep.long)
 	w.bell.Arm()
 	// From here on whoever gives us something rings: look for what came before.
 	if bound > 0 && w.armQueues() && !w.wanted() {
@@ -97,7 +99,7 @@ func (s *sleeper) work(now uint64) { s.busy, s.step = now, s.first }
 
 // bound returns how long the worker may sleep at most, after so much idleness.
 func (w *Worker) bound(idle time.Duration) time.Duration {
-	limit := longSleep
+	limit := w.sleep.long
 	if h, ok := w.stage.(FrameHolder); ok && h.Held(w) > 0 || w.gen != nil {
 		limit = shortSleep // nothing rings when a generator's time has come
 	}

@@ -1,6 +1,7 @@
 package dataplane_test
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"testing"
@@ -47,11 +48,21 @@ func asleep(t *testing.T, l *lab) {
 	}, eventually, tick)
 }
 
-// Everything that concerns a core reaches it while it sleeps, long before the sleep
-// would end by itself: the median of many tries, since the machine may be busy.
+// soundly makes sleeps end only by what is meant to end them: by themselves, not within
+// any test.
+func soundly(l *lab) {
+	for i := range l.Workers() {
+		l.do(i, func(w *dataplane.Worker) { w.SleepFor(time.Hour, dataplane.IdleInterrupt) })
+	}
+}
+
+// Everything that concerns a core reaches it while it sleeps.
 func TestWhatWakesASleeper(t *testing.T) {
 	l, ends := sleepers(t, dataplane.IdleInterrupt, pairs)
+	soundly(l)
 	l.start(t)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
 	receive := func(e *ring.Endpoint) {
 		deadline := time.Now().Add(eventually)
 		for len(e.Receive(1)) == 0 {
@@ -61,13 +72,15 @@ func TestWhatWakesASleeper(t *testing.T) {
 	}
 	for name, act := range map[string]func(){
 		"do":        func() { l.do(0, func(*dataplane.Worker) {}) },
-		"barrier":   func() { require.NoError(t, l.Barrier(t.Context())) },
-		"stats":     func() { _, err := l.Stats(t.Context()); require.NoError(t, err) },
-		"set stage": func() { require.NoError(t, l.SetStage(t.Context(), pairs)) },
+		"barrier":   func() { require.NoError(t, l.Barrier(ctx)) },
+		"stats":     func() { _, err := l.Stats(ctx); require.NoError(t, err) },
+		"set stage": func() { require.NoError(t, l.SetStage(ctx, pairs)) },
 		"accounts": func() {
-			if _, err := l.Accounts(); err != nil {
-				require.ErrorIs(t, err, dataplane.ErrBusy)
-			}
+			require.Eventually(t, func() bool { // workers that share CPUs may be late
+				_, err := l.Accounts()
+				require.True(t, err == nil || errors.Is(err, dataplane.ErrBusy), "%v", err)
+				return err == nil
+			}, eventually, tick)
 		},
 		// The frame wakes worker 0, whose frame on the send queue wakes worker 1.
 		"a frame": func() {
@@ -77,21 +90,20 @@ func TestWhatWakesASleeper(t *testing.T) {
 			receive(ends[1])
 		},
 		"a queue that moves": func() {
-			require.NoError(t, l.MoveQueue(t.Context(), 1, 0, 0))
-			require.NoError(t, l.MoveQueue(t.Context(), 1, 0, 1))
+			require.NoError(t, l.MoveQueue(ctx, 1, 0, 0))
+			require.NoError(t, l.MoveQueue(ctx, 1, 0, 1))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var took []time.Duration
-			for range 9 {
+			for range 5 {
 				asleep(t, l)
 				began := time.Now()
 				act()
 				took = append(took, time.Since(began))
 			}
 			slices.Sort(took)
-			t.Logf("median %v, longest %v", took[4], took[8])
-			require.Less(t, took[4], 40*time.Millisecond)
+			t.Logf("median %v, longest %v", took[2], took[4])
 		})
 	}
 	for _, e := range ends {
@@ -102,11 +114,10 @@ func TestWhatWakesASleeper(t *testing.T) {
 // Run ends while the workers sleep.
 func TestStopWakesSleepers(t *testing.T) {
 	l, ends := sleepers(t, dataplane.IdleInterrupt, pairs)
+	soundly(l)
 	stop := l.start(t)
 	asleep(t, l)
-	began := time.Now()
 	require.NoError(t, stop())
-	require.Less(t, time.Since(began), time.Second)
 	for _, e := range ends {
 		require.NoError(t, e.Close())
 	}
@@ -136,30 +147,34 @@ func TestIdlePolicies(t *testing.T) {
 			l, ends := sleepers(t, policy, pairs)
 			l.start(t)
 			// Of the whole process, since workers that are not pinned may change
-			// their threads: nothing else goes on in it.
+			// their threads: nothing else goes on in it. It is told only, since on a
+			// busy machine all that a core does is dearer: how often it does it is
+			// the policy's.
 			used := func() time.Duration {
 				var ru unix.Rusage
 				require.NoError(t, unix.Getrusage(unix.RUSAGE_SELF, &ru))
 				return time.Duration(ru.Utime.Nano() + ru.Stime.Nano())
 			}
-			time.Sleep(50 * time.Millisecond)
-			if policy != dataplane.IdleSpin {
+			if policy == dataplane.IdleSpin {
+				before := l.core(0).Turns
+				require.Eventually(t, func() bool { return l.core(0).Turns > before+10_000 }, eventually, tick)
+				require.Zero(t, l.core(0).Sleeps)
+			} else {
 				asleep(t, l)
 			}
-			best := 100.0
-			for range 3 {
-				before, began := used(), time.Now()
-				time.Sleep(300 * time.Millisecond)
-				best = min(best, 100*float64(used()-before)/float64(time.Since(began))/2)
-			}
-			t.Logf("an idle core takes %.2f %% of a CPU", best)
-			s := l.stats()
-			if policy == dataplane.IdleSpin {
-				require.Zero(t, s.Cores[0].Sleeps)
-				require.Greater(t, best, 5.0)
-			} else {
-				require.NotZero(t, s.Cores[0].Sleeps)
-				require.Less(t, best, 1.0)
+			cpu, began, before := used(), time.Now(), l.stats()
+			time.Sleep(500 * time.Millisecond)
+			after := l.stats()
+			t.Logf("an idle core takes %.2f %% of a CPU", 100*float64(used()-cpu)/float64(time.Since(began))/2)
+			for i := range after.Cores {
+				b, a := before.Cores[i], after.Cores[i]
+				took, turns := time.Duration(a.TotalNs-b.TotalNs), a.Turns-b.Turns
+				t.Logf("core %d: %d turns, %d sleeps in %v", i, turns, a.Sleeps-b.Sleeps, took)
+				if policy != dataplane.IdleSpin {
+					require.NotZero(t, a.Sleeps)
+					// A turn after each sleep; asking made it turn too.
+					require.Less(t, turns, uint64(20+4*took/dataplane.LongSleep))
+				}
 			}
 			for _, e := range ends {
 				require.NoError(t, e.Close())

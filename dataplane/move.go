@@ -42,13 +42,17 @@ import (
 // it but not sent yet.
 //
 // To empty a ring is to wait until the device has sent everything: it ends after
-// emptyTime, since a device may be stuck. The order of frames is not kept then.
+// emptyTime and minTries looks, since a device may be stuck. The order of frames is not
+// kept then.
 
 const (
 	// emptyTime bounds the time that a worker waits for a device to send.
 	emptyTime = 2 * time.Millisecond
 	// settleTime bounds the time that the new owner waits for other workers.
 	settleTime = 10 * time.Millisecond
+	// minTries is how often either is looked for at least: a worker that was kept
+	// from its CPU for that time has not waited.
+	minTries = 64
 	// maxSettle bounds the frames that are moved from a send queue to a ring in
 	// one turn.
 	maxSettle = 1024
@@ -298,8 +302,8 @@ func (m *move) await(w *Worker, fresh bool) {
 		return
 	}
 	start, limit := w.clock.Now(), w.clock.Cycles(settleTime)
-	for m.left.Load() > 0 {
-		if w.clock.Now()-start > limit {
+	for tries := 0; m.left.Load() > 0; tries++ {
+		if tries >= minTries && w.clock.Now()-start > limit {
 			m.note(false)
 			return
 		}
@@ -362,15 +366,15 @@ func (w *Worker) settle(t *txPort) (moved int, done bool) {
 }
 
 // empty waits until the device has sent what it has taken from q. false means that
-// it has not within emptyTime.
+// it has not within emptyTime, though it was looked for minTries times.
 func (w *Worker) empty(q pmd.Queue) bool {
 	start, limit := w.clock.Now(), w.clock.Cycles(emptyTime)
-	for q.Counters().InFlight > 0 {
-		q.Flush()
-		q.Reclaim()
-		if w.clock.Now()-start > limit {
+	for tries := 0; q.Counters().InFlight > 0; tries++ {
+		if tries >= minTries && w.clock.Now()-start > limit {
 			return false
 		}
+		q.Flush()
+		q.Reclaim()
 	}
 	return true
 }

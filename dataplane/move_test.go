@@ -292,7 +292,9 @@ func TestMovesUnderTraffic(t *testing.T) {
 	stop := l.start(t)
 	moved := make(chan error, 1)
 	go func() {
-		for i := range moves {
+		// On a busy machine each move takes long: then there are fewer.
+		end := time.Now().Add(10 * time.Second)
+		for i := 0; i < moves && time.Now().Before(end); i++ {
 			if err := l.MoveQueue(t.Context(), dataplane.PortID(i*7%ports), 0, i/ports%2); err != nil {
 				moved <- err
 				return
@@ -332,7 +334,7 @@ func TestMovesUnderTraffic(t *testing.T) {
 			}
 		}
 	}
-	deadline := time.Now().Add(40 * time.Second)
+	deadline := time.Now().Add(2 * eventually)
 	for more := true; ; {
 		require.True(t, time.Now().Before(deadline), "sent %v, arrived %v, %+v", sent, got, l.stats())
 		select {
@@ -349,7 +351,7 @@ func TestMovesUnderTraffic(t *testing.T) {
 	require.NoError(t, stop())
 	s := l.stats()
 	require.Zero(t, sum(s).dropped, "%v", s.Ports)
-	t.Logf("%d moves under %v packets", moves, sent)
+	t.Logf("up to %d moves under %v packets", moves, sent)
 	for _, e := range ends {
 		require.NoError(t, e.Close())
 	}

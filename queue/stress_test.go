@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -139,9 +140,9 @@ func TestWaitYields(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	r, err := NewMPMC[uint64](8)
 	require.NoError(t, err)
-	const rounds = 200
-	started := time.Now()
-	for range rounds {
+	var took []time.Duration
+	for range 200 {
+		started := time.Now()
 		// An earlier producer has claimed and is then stopped.
 		pos, n := r.prod.claim(1, 1, 8, &r.cons.shared)
 		require.EqualValues(t, 1, n)
@@ -153,8 +154,11 @@ func TestWaitYields(t *testing.T) {
 		require.True(t, r.Enqueue(1)) // claims behind it, and must wait
 		<-done
 		require.Equal(t, 2, r.DequeueBurst(make([]uint64, 2)))
+		took = append(took, time.Since(started))
 	}
-	require.Less(t, time.Since(started), rounds*5*time.Millisecond)
+	// Microseconds; a machine that is busy takes the CPU away in some rounds only.
+	slices.Sort(took)
+	require.Less(t, took[len(took)/4], 5*time.Millisecond)
 }
 
 func TestStressClassic(t *testing.T) {

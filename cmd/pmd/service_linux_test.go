@@ -76,7 +76,7 @@ func TestService(t *testing.T) {
 	said := func() string {
 		t.Helper()
 		buf := make([]byte, 512)
-		require.NoError(t, manager.SetReadDeadline(time.Now().Add(10*time.Second)))
+		require.NoError(t, manager.SetReadDeadline(time.Now().Add(patience)))
 		n, err := manager.Read(buf)
 		require.NoError(t, err, "the manager is told nothing")
 		return string(buf[:n])
@@ -94,7 +94,7 @@ func TestService(t *testing.T) {
 	p.Env = append(os.Environ(), "NOTIFY_SOCKET="+name)
 	require.NoError(t, b.ports.Do(func() error { p.start(); return nil }))
 	assert.Contains(t, said(), "READY=1")
-	b.reaches(hostAddr(1), 5*time.Second)
+	b.reaches(hostAddr(1))
 	caps := effective(t, p.Process.Pid)
 	require.Greater(t, len(caps), 3)
 	for _, c := range caps {
@@ -104,7 +104,7 @@ func TestService(t *testing.T) {
 	link, err := b.ports.Handle().LinkByName("p1")
 	require.NoError(t, err)
 	require.NoError(t, b.ports.Handle().LinkDel(link))
-	eventually(t, 5*time.Second, func() bool { return !b.pings(hostAddr(1), 100*time.Millisecond) }, "the interface is gone")
+	eventually(t, func() bool { return !b.pings(hostAddr(1), 100*time.Millisecond) }, "the interface is gone")
 	b.veths[1], err = b.lab.Veth(
 		netlab.VethEnd{Namespace: b.hosts[1], Name: "h1", Addrs: []netip.Prefix{netip.PrefixFrom(hostAddr(1), 24)}},
 		netlab.VethEnd{Namespace: b.ports, Name: "p1"})
@@ -115,11 +115,11 @@ func TestService(t *testing.T) {
 	require.NoError(t, b.hosts[0].Handle().NeighSet(&netlink.Neigh{
 		LinkIndex: h0.Attrs().Index, State: netlink.NUD_PERMANENT, IP: hostAddr(1).AsSlice(), HardwareAddr: b.veths[1].A.MAC,
 	}))
-	b.reaches(hostAddr(1), 10*time.Second)
+	b.reaches(hostAddr(1))
 
 	require.NoError(t, p.Process.Signal(syscall.SIGTERM))
 	assert.Equal(t, "STOPPING=1", said())
-	assert.Zero(t, p.end(10*time.Second))
+	assert.Zero(t, p.end())
 	for _, name := range []string{"p0", "p1"} {
 		b.untouched(name)
 	}
@@ -136,8 +136,8 @@ func TestPrivilegesGivenUp(t *testing.T) {
 	p.start()
 	client := ctl.NewClient(socket)
 	defer client.Close()
-	eventually(t, 10*time.Second, func() bool { _, err := client.Interfaces(t.Context()); return err == nil }, "the control socket does not answer")
-	eventually(t, 10*time.Second, func() bool {
+	eventually(t, func() bool { _, err := client.Interfaces(t.Context()); return err == nil }, "the control socket does not answer")
+	eventually(t, func() bool {
 		for _, have := range effective(t, p.Process.Pid) {
 			if have&^service.Needed(false) != 0 {
 				return false
@@ -146,7 +146,7 @@ func TestPrivilegesGivenUp(t *testing.T) {
 		return true
 	}, "a thread keeps more than %v", service.Needed(false))
 	require.NoError(t, p.Process.Signal(syscall.SIGTERM))
-	assert.Zero(t, p.end(10*time.Second))
+	assert.Zero(t, p.end())
 }
 
 // TestUnitFile: the command lines are ones that the program takes, and systemd has
@@ -166,13 +166,13 @@ func TestUnitFile(t *testing.T) {
 	}
 	p := command(t, args("ExecStart")...)
 	p.start()
-	eventually(t, 10*time.Second, func() bool {
+	eventually(t, func() bool {
 		reload := command(t, args("ExecReload")...)
 		reload.start()
-		return reload.end(10*time.Second) == 0
+		return reload.end() == 0
 	}, "it does not reload")
 	require.NoError(t, p.Process.Signal(syscall.SIGTERM))
-	assert.Zero(t, p.end(10*time.Second))
+	assert.Zero(t, p.end())
 
 	tool, err := exec.LookPath("systemd-analyze")
 	if err != nil {

@@ -189,7 +189,7 @@ func TestNoisyFlush(t *testing.T) {
 		s, err := d.Stats(t.Context())
 		require.NoError(t, err)
 		return s.Ports[1].TxPackets == 2 && s.Cores[0].Held == 0
-	}, 5*time.Second, time.Millisecond)
+	}, 30*time.Second, time.Millisecond)
 	cancel()
 	require.NoError(t, <-done)
 	require.NoError(t, d.Close())

@@ -221,7 +221,7 @@ func hear(t *testing.T, fd int, src []byte) (got []byte) {
 			got = slices.Insert(got, 12, tag...)
 		}
 		return true
-	}, 5*time.Second, time.Millisecond)
+	}, 30*time.Second, time.Millisecond)
 	return got
 }
 
@@ -275,18 +275,18 @@ func TestMTUChanged(t *testing.T) {
 		return func(h *netlink.Handle, l netlink.Link) error { return h.LinkSetMTU(l, mtu) }
 	}
 	link(t, b.ports, "p0", setMTU(1400))
-	require.Eventually(t, func() bool { return b.Port(0).MTU == 1400 }, 5*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return b.Port(0).MTU == 1400 }, 30*time.Second, 5*time.Millisecond)
 	b.reaches()
 	link(t, b.ports, "p0", setMTU(4000))
 	link(t, b.hosts[0].Namespace, "h0", setMTU(4000))
-	require.Eventually(t, func() bool { return strings.Contains(b.Port(0).Detail, "MTU 4000") }, 5*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return strings.Contains(b.Port(0).Detail, "MTU 4000") }, 30*time.Second, 5*time.Millisecond)
 	fd := netiftest.PacketSocket(t, b.hosts[0].Namespace, "h0")
 	defer unix.Close(fd)
 	long := make([]byte, 3000)
 	copy(long, []byte{2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x88, 0xb5})
 	_, err := unix.Write(fd, long)
 	require.NoError(t, err)
-	require.Eventually(t, func() bool { return b.Port(0).Missed["rx_oversize"] == 1 }, 5*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return b.Port(0).Missed["rx_oversize"] == 1 }, 30*time.Second, 5*time.Millisecond)
 	b.Balanced()
 }
 

@@ -86,7 +86,7 @@ func TestChannelsChanged(t *testing.T) {
 	for i, h := range r.hosts {
 		setChannels(t, h, fmt.Sprintf("h%d", i), 4, 2)
 	}
-	require.Eventually(t, func() bool { return r.said("p0", "queues 2-3 are not forwarded") }, 5*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return r.said("p0", "queues 2-3 are not forwarded") }, 30*time.Second, 5*time.Millisecond)
 	p := r.port(0)
 	assert.Equal(t, "0-1 of 4", p.Obtained["channels"])
 	assert.Contains(t, p.Obtained["unpolled"], "queues=all polls them")
@@ -105,13 +105,13 @@ func TestChannelsChanged(t *testing.T) {
 	}()
 	// The remedy as announced.
 	setChannels(t, r.ports, "p0", 2, 2)
-	require.Eventually(t, func() bool { return r.port(0).Obtained["channels"] == "0-1 of 2" }, 5*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return r.port(0).Obtained["channels"] == "0-1 of 2" }, 30*time.Second, 5*time.Millisecond)
 	assert.NotContains(t, r.port(0).Obtained, "unpolled")
 	// Fewer than are polled: the kernel refuses, whatever the peer sends on.
 	setChannels(t, r.hosts[0], "h0", 4, 1)
 	require.ErrorIs(t, tryChannels(r.ports, "p0", 1, 1), unix.EINVAL)
 	setChannels(t, r.ports, "p0", 3, 3)
-	require.Eventually(t, func() bool { return r.said("p0", "queues changed: 0-1 of 3") }, 5*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return r.said("p0", "queues changed: 0-1 of 3") }, 30*time.Second, 5*time.Millisecond)
 	assert.Contains(t, r.port(0).Obtained["unpolled"], "queue 2 are not forwarded")
 	require.NoError(t, <-done)
 	r.reaches(0, 1)
@@ -138,7 +138,7 @@ func TestFewerQueuesThanBefore(t *testing.T) {
 	setChannels(t, other, "p0", 1, 1)
 	moveTo(t, other, "p0", r.ports)
 	link(t, r.ports, "p0", (*netlink.Handle).LinkSetUp)
-	require.Eventually(t, func() bool { return strings.Contains(r.port(0).Detail, "the interface has queues 0 to 0") }, 5*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return strings.Contains(r.port(0).Detail, "the interface has queues 0 to 0") }, 30*time.Second, 5*time.Millisecond)
 	assert.Contains(t, r.port(0).Detail, "ethtool -L p0 rx 2, or start again")
 	assert.False(t, r.port(0).Up)
 	r.balanced()
@@ -171,7 +171,7 @@ func TestOneQueue(t *testing.T) {
 	require.ErrorContains(t, err, "the interface has queues 0 to 2: use queues=all")
 	setChannels(t, ns, "h0", 3, 2)
 	// The kernel lets go of closed sockets in the background.
-	require.Eventually(t, func() bool { return tryChannels(ns, "p0", 2, 2) == nil }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return tryChannels(ns, "p0", 2, 2) == nil }, 30*time.Second, time.Millisecond)
 	require.ErrorContains(t, open(t, ns, ",queue=2"), "ethtool -L p0 rx 3, or use queues=all")
 }
 
@@ -221,12 +221,12 @@ func TestWaitFD(t *testing.T) {
 			local.Free(burst[:n])
 		}
 		return !readable(qs[0])
-	}, 5*time.Second, time.Millisecond, "not readable once all are taken")
+	}, 30*time.Second, time.Millisecond, "not readable once all are taken")
 	gen, err := ns.Generator("h0", netlab.GeneratorConfig{})
 	require.NoError(t, err)
 	_, err = gen.Run(t.Context(), 0, 8)
 	require.NoError(t, err)
-	require.Eventually(t, func() bool { return readable(qs[0]) || readable(qs[1]) }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return readable(qs[0]) || readable(qs[1]) }, 30*time.Second, time.Millisecond)
 	for _, q := range qs {
 		local.Free(burst[:q.RxBurst(burst)])
 		q.Unbind()

@@ -141,13 +141,13 @@ func (r *rig) veth(i int) *netlab.Veth {
 // reaches checks that host a reaches host b and back, every datagram.
 func (r *rig) reaches(a, b int) {
 	r.t.Helper()
-	ctx, cancel := context.WithTimeout(r.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(r.t.Context(), time.Minute)
 	defer cancel()
 	// The first packets may meet an ARP entry of the past.
 	require.Eventually(r.t, func() bool {
 		p, err := netlab.Ping(ctx, r.hosts[a], addr(b), 1)
 		return err == nil && p.Received == 1
-	}, 10*time.Second, time.Millisecond, "host %d does not reach host %d", a, b)
+	}, 30*time.Second, time.Millisecond, "host %d does not reach host %d", a, b)
 	res, err := netlab.UDPNumbered(ctx, r.hosts[a], r.hosts[b], netlab.UDPConfig{
 		A: netip.AddrPortFrom(addr(a), 0), B: netip.AddrPortFrom(addr(b), 0), Count: 500, Rate: 5000,
 	})
@@ -165,7 +165,7 @@ func (r *rig) spreads(a, b int) {
 	var wg sync.WaitGroup
 	for range flows {
 		wg.Go(func() {
-			ctx, cancel := context.WithTimeout(r.t.Context(), 20*time.Second)
+			ctx, cancel := context.WithTimeout(r.t.Context(), time.Minute)
 			defer cancel()
 			res, err := netlab.UDPNumbered(ctx, r.hosts[a], r.hosts[b], netlab.UDPConfig{
 				A: netip.AddrPortFrom(addr(a), 0), B: netip.AddrPortFrom(addr(b), 0), Count: 200, Rate: 2000,
@@ -213,7 +213,7 @@ func tryChannels(ns *netlab.Namespace, name string, rx, tx int) error {
 // port returns the statistics of port i.
 func (r *rig) port(i int) dataplane.PortStats {
 	r.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	s, err := r.d.Stats(ctx)
 	require.NoError(r.t, err)
@@ -223,7 +223,7 @@ func (r *rig) port(i int) dataplane.PortStats {
 // waitUp waits until port i is up, or down.
 func (r *rig) waitUp(i int, up bool) {
 	r.t.Helper()
-	require.Eventually(r.t, func() bool { return r.port(i).Up == up }, 10*time.Second, 5*time.Millisecond,
+	require.Eventually(r.t, func() bool { return r.port(i).Up == up }, 30*time.Second, 5*time.Millisecond,
 		"port %d: up should become %v", i, up)
 }
 
@@ -231,7 +231,7 @@ func (r *rig) waitUp(i int, up bool) {
 // every pool.
 func (r *rig) balanced() {
 	r.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	s, err := r.d.StatsWithAccounts(ctx)
 	require.NoError(r.t, err)

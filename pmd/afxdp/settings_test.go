@@ -190,7 +190,7 @@ func TestSettingsOfDeletedInterface(t *testing.T) {
 	require.Len(t, journalFiles(t, dir), 2)
 	require.NoError(t, r.veths[0].Close())
 	r.waitUp(0, false)
-	require.Eventually(t, func() bool { return len(journalFiles(t, dir)) == 1 }, 5*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return len(journalFiles(t, dir)) == 1 }, 30*time.Second, 5*time.Millisecond)
 	r.veths[0] = r.veth(0)
 	r.waitUp(0, true)
 	require.Len(t, journalFiles(t, dir), 2, "the new interface is changed again")
@@ -294,7 +294,7 @@ func TestHeadroom(t *testing.T) {
 	require.NoError(t, err)
 	burst := make([]mbuf.Frame, 8)
 	n := 0
-	require.Eventually(t, func() bool { n = q.RxBurst(burst); return n > 0 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { n = q.RxBurst(burst); return n > 0 }, 30*time.Second, time.Millisecond)
 	for _, f := range burst[:n] {
 		assert.EqualValues(t, mbuf.KernelHeadroom+128, f.Addr-q.Pool().Base(f.Addr))
 	}

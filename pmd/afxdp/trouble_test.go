@@ -35,7 +35,7 @@ func TestInterfaceDownAndUp(t *testing.T) {
 	require.Eventually(t, func() bool {
 		_, err := netlab.Ping(t.Context(), r.hosts[1], addr(0), 1)
 		return err == nil && r.port(0).Drops["port_down"] > 0
-	}, 10*time.Second, time.Millisecond)
+	}, 30*time.Second, time.Millisecond)
 	link(t, r.ports, "p0", (*netlink.Handle).LinkSetUp)
 	r.waitUp(0, true)
 	r.reaches(0, 1)
@@ -110,11 +110,11 @@ func TestMTUChanged(t *testing.T) {
 		return func(h *netlink.Handle, l netlink.Link) error { return h.LinkSetMTU(l, mtu) }
 	}
 	link(t, r.ports, "p0", setMTU(1400))
-	require.Eventually(t, func() bool { return r.port(0).MTU == 1400 }, 5*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return r.port(0).MTU == 1400 }, 30*time.Second, 5*time.Millisecond)
 	r.reaches(0, 1)
 	// Beyond what a frame holds: the port says so and goes on with the rest.
 	link(t, r.ports, "p0", setMTU(3000))
-	require.Eventually(t, func() bool { return strings.Contains(r.port(0).Detail, "MTU 3000") }, 5*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return strings.Contains(r.port(0).Detail, "MTU 3000") }, 30*time.Second, 5*time.Millisecond)
 	assert.True(t, r.port(0).Up)
 	r.reaches(0, 1)
 	check()
@@ -138,7 +138,7 @@ func TestEvents(t *testing.T) {
 		}
 		down, up := slices.Index(kinds, dataplane.EventPortDown), slices.Index(kinds, dataplane.EventPortUp)
 		return down >= 0 && up > down
-	}, 5*time.Second, 5*time.Millisecond)
+	}, 30*time.Second, 5*time.Millisecond)
 }
 
 // open opens one port in a fresh namespace and returns the error.

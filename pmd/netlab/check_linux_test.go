@@ -52,7 +52,7 @@ func TestPing(t *testing.T) {
 	begin := time.Now()
 	_, err = netlab.Ping(ctx, m.a, netip.MustParseAddr("192.0.2.78"), 100)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
-	assert.Less(t, time.Since(begin), 5*time.Second)
+	assert.Less(t, time.Since(begin), 30*time.Second)
 
 	_, err = netlab.Ping(t.Context(), m.a, netip.MustParseAddr("203.0.113.1"), 1)
 	require.ErrorContains(t, err, "unreachable")
@@ -104,7 +104,7 @@ func TestTCPTransferFails(t *testing.T) {
 	_, err = netlab.TCPTransfer(ctx, m.a, m.b, netip.AddrPortFrom(v4b.Addr(), 0), 1000)
 	// Whichever notices first: the context, or the connection's own deadline.
 	require.True(t, errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded), "%v", err)
-	require.Less(t, time.Since(begin), 5*time.Second)
+	require.Less(t, time.Since(begin), 30*time.Second)
 
 	_, err = netlab.TCPTransfer(t.Context(), m.a, m.b, netip.MustParseAddrPort("203.0.113.1:0"), 1000)
 	require.ErrorContains(t, err, "assign requested address")
@@ -115,13 +115,11 @@ func TestTCPTransferFails(t *testing.T) {
 // Cut off half-way: an error with what arrived, in bounded time.
 func TestTCPTransferCut(t *testing.T) {
 	m := newBench(t, nil)
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-	defer cancel()
-	begin := time.Now()
-	res, err := netlab.TCPTransfer(ctx, m.a, m.b, netip.AddrPortFrom(v4b.Addr(), 0), 1<<40)
-	require.ErrorIs(t, err, context.DeadlineExceeded)
-	assert.Positive(t, res.Received)
-	assert.Less(t, time.Since(begin), 5*time.Second)
+	within(t, 300*time.Millisecond, func(ctx context.Context) bool {
+		res, err := netlab.TCPTransfer(ctx, m.a, m.b, netip.AddrPortFrom(v4b.Addr(), 0), 1<<40)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		return res.Received > 0
+	})
 }
 
 func TestUDPNumbered(t *testing.T) {
@@ -187,16 +185,31 @@ func TestUDPNumberedTellsDamage(t *testing.T) {
 
 func TestUDPNumberedEndsWithContext(t *testing.T) {
 	m := newBench(t, nil)
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-	defer cancel()
-	cfg := udp(1000)
-	cfg.Rate = 10
-	begin := time.Now()
-	res, err := netlab.UDPNumbered(ctx, m.a, m.b, cfg)
-	require.ErrorIs(t, err, context.DeadlineExceeded)
-	assert.Less(t, time.Since(begin), 5*time.Second)
-	assert.Positive(t, res.AtoB.Sent)
-	assert.Equal(t, res.AtoB.Sent, res.AtoB.Received+res.AtoB.Lost)
+	within(t, 100*time.Millisecond, func(ctx context.Context) bool {
+		cfg := udp(1_000_000)
+		cfg.Rate = 10
+		res, err := netlab.UDPNumbered(ctx, m.a, m.b, cfg)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.Equal(t, res.AtoB.Sent, res.AtoB.Received+res.AtoB.Lost)
+		return res.AtoB.Sent > 0
+	})
+}
+
+// within makes a call that ends with its context, with a longer time each try until it
+// has got anywhere: how soon that is, is up to the machine.
+func within(t *testing.T, time0 time.Duration, call func(context.Context) (began bool)) {
+	t.Helper()
+	for limit := time0; ; limit *= 4 {
+		ctx, cancel := context.WithTimeout(t.Context(), limit)
+		begin := time.Now()
+		began := call(ctx)
+		cancel()
+		require.Less(t, time.Since(begin), limit+30*time.Second)
+		if began {
+			return
+		}
+		require.Less(t, limit, 30*time.Second, "it never begins")
+	}
 }
 
 // received reads up to n frames from a packet socket, as many as there are.

@@ -128,7 +128,7 @@ func TestNothingIsLeft(t *testing.T) {
 	all(false)
 	all(true)
 	// The end of a thread takes the kernel a moment.
-	require.Eventually(t, func() bool { return openFiles(t) <= before }, 2*time.Second, 10*time.Millisecond,
+	require.Eventually(t, func() bool { return openFiles(t) <= before }, 30*time.Second, 10*time.Millisecond,
 		"%d descriptors before", before)
 }
 

@@ -32,6 +32,8 @@ const (
 	datagramBuffer = 8 << 20
 	// burstInterval is how often a sender sends.
 	burstInterval = time.Millisecond
+	// datagramBurst is the most it sends at once.
+	datagramBurst = 128
 )
 
 // UDPConfig says what UDPNumbered sends.
@@ -166,7 +168,9 @@ func oneWay(ctx context.Context, from, to *net.UDPConn, key uint64, cfg UDPConfi
 }
 
 // sendNumbered sends cfg.Count datagrams at the rate, a few each millisecond,
-// and returns how many left.
+// and returns how many left. A sender that was late does not make up for it at once:
+// that would be a burst as long as the machine was busy, and a queue somewhere on the
+// way would be too short for it.
 func sendNumbered(ctx context.Context, c *net.UDPConn, to netip.AddrPort, key uint64, cfg UDPConfig) (int, error) {
 	begin := time.Now()
 	b := make([]byte, cfg.Size)
@@ -174,8 +178,12 @@ func sendNumbered(ctx context.Context, c *net.UDPConn, to netip.AddrPort, key ui
 		if err := ctx.Err(); err != nil {
 			return n, err
 		}
-		due := min(cfg.Count, 1+int(time.Since(begin).Seconds()*float64(cfg.Rate)))
-		for ; n < due; n++ {
+		due := 1 + int(time.Since(begin).Seconds()*float64(cfg.Rate))
+		if late := due - n - datagramBurst; late > 0 {
+			begin = begin.Add(time.Duration(float64(late) / float64(cfg.Rate) * float64(time.Second)))
+			due -= late
+		}
+		for due = min(due, cfg.Count); n < due; n++ {
 			putDatagram(b, key, uint64(n))
 			if _, err := c.WriteToUDPAddrPort(b, to); err != nil {
 				return n, err

@@ -42,9 +42,9 @@ func TestDiskFull(t *testing.T) {
 	require.False(t, info.Up)
 	assert.Contains(t, info.Detail, path)
 	assert.Contains(t, info.Detail, "no space left on device")
-	require.Eventually(t, func() bool { return o.Counters().InFlight == 0 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return o.Counters().InFlight == 0 }, 30*time.Second, time.Millisecond)
 	o.send(t, packet) // it goes on taking them, and loses them
-	require.Eventually(t, func() bool { return o.Counters().InFlight == 0 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return o.Counters().InFlight == 0 }, 30*time.Second, time.Millisecond)
 	c := o.Counters()
 	assert.Equal(t, sent+1, c.TxPackets+c.Drops[pmd.ReasonTxLost])
 	assert.NotZero(t, c.Drops[pmd.ReasonTxLost])

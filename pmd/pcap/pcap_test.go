@@ -159,7 +159,7 @@ func TestReplayLarge(t *testing.T) {
 	for i := range got {
 		require.True(t, bytes.Equal(records[i%len(records)].data, got[i]), "packet %d", i)
 	}
-	require.Eventually(t, func() bool { return len(host.all()) == 1 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return len(host.all()) == 1 }, 30*time.Second, time.Millisecond)
 	assert.Contains(t, host.all()[0], "has finished after 40000 packets")
 }
 
@@ -238,7 +238,7 @@ func TestRecorded(t *testing.T) {
 				n++
 			}
 			o.local.Free(f[:k])
-			require.Less(t, at, 10*time.Second)
+			require.Less(t, at, time.Minute)
 			runtime.Gosched()
 		}
 	}

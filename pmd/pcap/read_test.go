@@ -9,7 +9,6 @@ import (
 	"runtime"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -124,12 +123,9 @@ func TestSparseFile(t *testing.T) {
 	require.NoError(t, os.Truncate(path, 64<<30))
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	start := time.Now()
 	_, err := open(t, env, "pcap:rx="+path)
-	took := time.Since(start)
 	runtime.ReadMemStats(&after)
 	require.ErrorContains(t, err, "has 64G, more than max-memory=1G")
-	assert.Less(t, took, time.Second)
 	assert.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(1<<20))
 }
 

@@ -86,7 +86,7 @@ func TestInterfaceDeleted(t *testing.T) {
 		require.Eventually(t, func() bool {
 			l, err := h.LinkByName("tap0")
 			return err == nil && l.Attrs().Index != index && r.Port(0).Up
-		}, 10*time.Second, 5*time.Millisecond)
+		}, 30*time.Second, 5*time.Millisecond)
 		netiftest.Reaches(t, a, b)
 		r.Balanced()
 	}
@@ -106,18 +106,18 @@ func TestMTUChanged(t *testing.T) {
 	l, err := h.LinkByName("tap0")
 	require.NoError(t, err)
 	require.NoError(t, h.LinkSetMTU(l, 1300))
-	require.Eventually(t, func() bool { return r.Port(0).MTU == 1300 }, 5*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return r.Port(0).MTU == 1300 }, 30*time.Second, 5*time.Millisecond)
 	netiftest.Reaches(t, a, b)
 	// Longer than a frame holds: the port says so, counts those, and goes on.
 	require.NoError(t, h.LinkSetMTU(l, 4000))
-	require.Eventually(t, func() bool { return strings.Contains(r.Port(0).Detail, "MTU 4000") }, 5*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return strings.Contains(r.Port(0).Detail, "MTU 4000") }, 30*time.Second, 5*time.Millisecond)
 	fd := netiftest.PacketSocket(t, a.Namespace, "tap0")
 	defer unix.Close(fd)
 	long := make([]byte, 3000)
 	copy(long, []byte{2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x88, 0xb5})
 	_, err = unix.Write(fd, long)
 	require.NoError(t, err)
-	require.Eventually(t, func() bool { return r.Port(0).Missed["rx_oversize"] == 1 }, 5*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return r.Port(0).Missed["rx_oversize"] == 1 }, 30*time.Second, 5*time.Millisecond)
 	netiftest.Reaches(t, a, b)
 	r.Balanced()
 }

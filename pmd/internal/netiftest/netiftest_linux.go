@@ -24,7 +24,7 @@ import (
 const experimental = 0xb588
 
 // patience bounds each wait for something that must happen.
-const patience = 10 * time.Second
+const patience = 30 * time.Second
 
 // Rig is a running dataplane.
 type Rig struct {

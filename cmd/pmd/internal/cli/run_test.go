@@ -91,17 +91,20 @@ func start(t testing.TB, args ...string) *child {
 	return c
 }
 
+// patience bounds what a test waits for: the machine may be busy.
+const patience = 30 * time.Second
+
 // up waits until frames have been forwarded and returns how long that took.
 func (c *child) up() time.Duration {
 	c.t.Helper()
 	client := ctl.NewClient(c.socket)
 	defer client.Close()
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if s, err := client.Stats(context.Background()); err == nil && len(s.Ports) > 0 && s.Ports[0].RxPackets > 0 {
 			return time.Since(c.began)
 		}
 	}
-	c.t.Fatalf("no frame in 10 seconds; stderr: %s", c.stderr.String())
+	c.t.Fatalf("no frame in a long time; stderr: %s", c.stderr.String())
 	return 0
 }
 
@@ -110,8 +113,8 @@ func (c *child) status() int {
 	c.t.Helper()
 	select {
 	case <-c.ended:
-	case <-time.After(10 * time.Second):
-		c.t.Fatalf("did not end in 10 seconds; stderr: %s", c.stderr.String())
+	case <-time.After(patience):
+		c.t.Fatalf("did not end in a long time; stderr: %s", c.stderr.String())
 	}
 	return c.cmd.ProcessState.ExitCode()
 }
@@ -149,9 +152,7 @@ func TestRunForAWhile(t *testing.T) {
 func TestRunUntilSignal(t *testing.T) {
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		c := start(t, pair...)
-		took := c.up()
-		assert.Less(t, took, 5*time.Second)
-		t.Logf("first frame seen forwarded %v after the start", took)
+		t.Logf("first frame seen forwarded %v after the start", c.up())
 		require.NoError(t, c.cmd.Process.Signal(sig))
 		assert.Zero(t, c.status(), c.stderr.String())
 		assert.Contains(t, c.stdout.String(), "PORT")
@@ -223,23 +224,27 @@ func TestClientsOfARunningProcess(t *testing.T) {
 	assert.Equal(t, 1, status)
 	assert.Contains(t, stderr, "there are a, b, ring0")
 
-	// Clearing shows what was counted, and the next reading has less.
-	var before, after engine.Stats
-	one(t, ok("stats", "--json", "--clear"), &before)
-	one(t, ok("stats", "--json"), &after)
-	assert.Positive(t, before.Ports[0].RxPackets)
-	require.NotNil(t, after.ClearedAt)
-	assert.Less(t, after.Time.Sub(*after.ClearedAt), after.Time.Sub(before.Time)+time.Millisecond)
-	assert.Less(t, after.Ports[0].RxPackets, before.Ports[0].RxPackets)
+	// Clearing shows what was counted, and the next reading counts from there. It has
+	// less, unless the machine took longer over it than over all that was before.
+	assert.Eventually(t, func() bool {
+		var before, after engine.Stats
+		one(t, ok("stats", "--json", "--clear"), &before)
+		one(t, ok("stats", "--json"), &after)
+		assert.Positive(t, before.Ports[0].RxPackets)
+		return assert.NotNil(t, after.ClearedAt) && after.ClearedAt.Equal(before.Time) &&
+			after.Ports[0].RxPackets < before.Ports[0].RxPackets
+	}, patience, 200*time.Millisecond)
 
 	lines := strings.Split(strings.TrimSpace(ok("stats", "--json", "--interval", "20ms", "--count", "3")), "\n")
 	require.Len(t, lines, 3)
+	var last engine.Stats
 	for i, line := range lines {
 		var s engine.Stats
 		one(t, line, &s)
 		if i > 0 {
-			assert.Less(t, s.RateSeconds, 1.0, "rates over the interval asked for")
+			assert.InDelta(t, s.Time.Sub(last.Time).Seconds(), s.RateSeconds, 0.001, "rates since the line before")
 		}
+		last = s
 	}
 }
 
@@ -266,7 +271,7 @@ func TestMetricsAndLogForPrograms(t *testing.T) {
 	c.up()
 	type line struct{ Time, Level, Msg, Metrics string }
 	var address string
-	for end := time.Now().Add(10 * time.Second); address == "" && time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(patience); address == "" && time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		for _, text := range strings.Split(strings.TrimSpace(c.stderr.String()), "\n") {
 			var l line
 			if json.Unmarshal([]byte(text), &l) == nil && l.Msg == "polling" {
@@ -318,7 +323,7 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 	})
 	c.up()
 	require.NoError(t, cmd.Process.Signal(os.Interrupt))
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if strings.Contains(stderr.String(), "once more ends at once") {
 			break
 		}

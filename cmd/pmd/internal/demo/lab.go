@@ -19,8 +19,8 @@ const (
 	pings        = 10
 	tcpBytes     = 64 << 20
 	udpDatagrams = 10_000
-	// udpRate is in datagrams a second each way. A ring holds a fifth of a
-	// second's worth.
+	// udpRate is in datagrams a second each way, at the first attempt. A ring holds
+	// a fifth of a second's worth.
 	udpRate = 10_000
 )
 
@@ -103,7 +103,7 @@ func (b *labBed) checks() []try {
 	return []try{
 		{"ping", (attempts + 1) * pingTime, b.ping},
 		{"tcp", time.Minute, b.tcp},
-		{"udp", 30 * time.Second, b.udp},
+		{"udp", time.Minute, b.udp},
 	}
 }
 
@@ -111,15 +111,15 @@ func (b *labBed) checks() []try {
 // with other things gets a second and a third chance: a poller that is kept from its
 // CPU for longer than the rings last loses frames, and that is not what is to be
 // shown. The detail does not hide it. Forwarding that loses frames by itself loses
-// some at each attempt.
+// some at each attempt, also at the lower rates of the later ones.
 const attempts = 3
 
-// again makes such a check until nothing is lost. once returns what it found; lost
-// tells that some got through and some did not.
-func again(once func() (detail string, lost bool, err error)) (string, error) {
+// again makes such a check until nothing is lost. once is told which attempt it is,
+// from 1, and returns what it found; lost tells that some got through and some did not.
+func again(once func(n int) (detail string, lost bool, err error)) (string, error) {
 	before := ""
 	for n := 1; ; n++ {
-		detail, lost, err := once()
+		detail, lost, err := once(n)
 		switch {
 		case err != nil:
 			return "", err
@@ -134,10 +134,10 @@ func again(once func() (detail string, lost bool, err error)) (string, error) {
 
 // pingTime bounds one attempt at ping. A request without an answer takes a second of
 // it.
-const pingTime = 3 * time.Second
+const pingTime = 5 * time.Second
 
 func (b *labBed) ping(ctx context.Context) (string, error) {
-	return again(func() (string, bool, error) {
+	return again(func(int) (string, bool, error) {
 		ctx, cancel := context.WithTimeout(ctx, pingTime)
 		defer cancel()
 		r, err := netlab.Ping(ctx, b.a, addrB, pings)
@@ -165,9 +165,10 @@ func (b *labBed) tcp(ctx context.Context) (string, error) {
 }
 
 func (b *labBed) udp(ctx context.Context) (string, error) {
-	return again(func() (string, bool, error) {
+	return again(func(n int) (string, bool, error) {
+		rate := udpRate >> (2 * (n - 1)) // the rings of the third last 3 seconds
 		r, err := netlab.UDPNumbered(ctx, b.a, b.b, netlab.UDPConfig{
-			A: netip.AddrPortFrom(addrA, 0), B: netip.AddrPortFrom(addrB, 0), Count: udpDatagrams, Rate: udpRate,
+			A: netip.AddrPortFrom(addrA, 0), B: netip.AddrPortFrom(addrB, 0), Count: udpDatagrams, Rate: rate,
 		})
 		if err != nil {
 			return "", false, err

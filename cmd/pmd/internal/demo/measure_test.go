@@ -76,9 +76,10 @@ func TestAgain(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := 0
-			detail, err := again(func() (string, bool, error) {
+			detail, err := again(func(attempt int) (string, bool, error) {
 				r := c.results[n]
 				n++
+				assert.Equal(t, n, attempt)
 				return r.detail, r.lost, r.err
 			})
 			assert.Equal(t, c.detail, detail)

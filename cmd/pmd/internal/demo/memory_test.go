@@ -22,12 +22,13 @@ func inMemory() options {
 	return options{mode: "io", length: 200 * time.Millisecond, memory: true, frames: 5000, notes: io.Discard}
 }
 
-// within fails the test if fn takes longer than anybody would wait.
-func within(t *testing.T, limit time.Duration, fn func()) {
+// within fails the test if fn takes a minute: the demo would go on for as long as the
+// flood was to last, or for ever.
+func within(t *testing.T, fn func()) {
 	t.Helper()
 	begin := time.Now()
 	fn()
-	assert.Less(t, time.Since(begin), limit)
+	assert.Less(t, time.Since(begin), time.Minute)
 }
 
 func TestMemory(t *testing.T) {
@@ -67,7 +68,7 @@ func TestMemory(t *testing.T) {
 
 // TestMemoryWithoutForwarding: no check may pass if nothing gets through.
 func TestMemoryWithoutForwarding(t *testing.T) {
-	within(t, 20*time.Second, func() {
+	within(t, func() {
 		o := inMemory()
 		o.mode = "rxonly"
 		r, err := run(context.Background(), o)
@@ -102,9 +103,9 @@ func TestMemoryInterrupted(t *testing.T) {
 			defer cancel()
 			w := &cut{after: after, cancel: cancel}
 			o := inMemory()
-			o.length = time.Minute
+			o.length = time.Hour
 			o.table = &printer{w: w}
-			within(t, 10*time.Second, func() {
+			within(t, func() {
 				r, err := run(ctx, o)
 				assert.ErrorIs(t, err, errInterrupted)
 				assert.False(t, r.OK)
@@ -136,7 +137,7 @@ func TestMemoryKept(t *testing.T) {
 		assert.True(t, r.OK)
 		go func() {
 			err := errors.New("nobody answered")
-			for range 200 {
+			for range 3000 {
 				if err = client.Stop(t.Context()); err == nil {
 					break
 				}
@@ -158,9 +159,9 @@ func TestMemoryKept(t *testing.T) {
 
 func TestReaderGoesAway(t *testing.T) {
 	o := inMemory()
-	o.length = time.Minute
+	o.length = time.Hour
 	o.table = &printer{w: &failing{left: 2}}
-	within(t, 10*time.Second, func() {
+	within(t, func() {
 		_, err := run(context.Background(), o)
 		assert.EqualError(t, err, "broken")
 	})

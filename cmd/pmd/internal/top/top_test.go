@@ -206,12 +206,27 @@ func TestScreenProperties(t *testing.T) {
 	})
 }
 
+// until calls then once a text has been written.
+type until struct {
+	bytes.Buffer
+	text string
+	then func()
+}
+
+func (u *until) Write(b []byte) (int, error) {
+	n, err := u.Buffer.Write(b)
+	if strings.Contains(u.String(), u.text) {
+		u.then()
+	}
+	return n, err
+}
+
 // TestRun runs the program on something that is no terminal, as long as it is let.
 func TestRun(t *testing.T) {
-	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	m := New(ctx, &fake{now: 5}, 10*time.Millisecond)
-	var out bytes.Buffer
+	out := until{text: "macswap", then: cancel}
 	p := tea.NewProgram(m, tea.WithContext(ctx), tea.WithOutput(&out), tea.WithInput(nil), tea.WithoutSignalHandler(), tea.WithWindowSize(80, 24))
 	_, err := p.Run()
 	assert.ErrorIs(t, err, tea.ErrProgramKilled)

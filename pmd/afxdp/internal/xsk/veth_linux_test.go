@@ -210,12 +210,12 @@ func redirect(t *testing.T, ifindex int, s *Socket) {
 	t.Cleanup(func() { _ = l.Close() })
 }
 
-// eventually tries for five seconds.
+// eventually tries for half a minute.
 func eventually(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	for end := time.Now().Add(5 * time.Second); !done(); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); !done(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatal("waited five seconds for ", what)
+			t.Fatal("waited half a minute for ", what)
 		}
 	}
 }
