@@ -229,6 +229,7 @@ func (p testpmd) packetSockets(t *testing.T, mode string) {
 // onWire compares on the ports of a wire, opened for us by open, while host a floods it.
 func (p testpmd) onWire(t *testing.T, w *wire, far *farEnd, open opener, pollers, feeders []int) {
 	mode, queues, count := p.mode, len(pollers), p.count
+	var spent [2][]float64 // cycles a packet, ours and testpmd's
 	p.compare(t,
 		contender{"pmd", func() float64 {
 			r, err := Start(t.Context(), RigConfig{
@@ -239,6 +240,12 @@ func (p testpmd) onWire(t *testing.T, w *wire, far *farEnd, open opener, pollers
 			before := far.count()
 			stop := w.flood(t, feeders...)
 			rate := p.ourRound(t, r, mode, count)
+			if mode == "rxonly" {
+				s, err := r.Stats(t.Context())
+				require.NoError(t, err)
+				rx, _, _ := totals(s)
+				spent[0] = append(spent[0], float64(r.d.Clock().Cycles(time.Duration(s.Cores[0].BusyNs)))/float64(rx))
+			}
 			stop()
 			far.has(before, r)
 			return rate
@@ -251,8 +258,17 @@ func (p testpmd) onWire(t *testing.T, w *wire, far *farEnd, open opener, pollers
 			p.done = func() { stop() }
 			rate := p.run(t)
 			far.had(before, p.sent, queues)
+			if mode == "rxonly" {
+				spent[1] = append(spent[1], p.cycles)
+			}
 			return rate
 		}})
+	if mode == "rxonly" {
+		// What comes is bounded by the CPU that the generator has, for either side; this
+		// is not. Both count the cycles of the visits that found frames.
+		a, b := median(spent[0]), median(spent[1])
+		t.Logf("median cycles a packet of the polling core: pmd %.1f, testpmd %.1f, ratio %.2f", a, b, b/a)
+	}
 }
 
 // transmit compares what one core sends by itself, out of one port.
@@ -356,8 +372,10 @@ type testpmd struct {
 	// count is what to measure by. Default: its own rates.
 	count func() uint64
 
-	// sent is how many frames the last run sent, by its own account.
-	sent uint64
+	// sent is how many frames the last run sent, by its own account; cycles is what a
+	// packet took of its core in mode rxonly.
+	sent   uint64
+	cycles float64
 }
 
 // afxdpDevice is one queue of port i. net_af_xdp finds one queue on a veth, however many
@@ -371,6 +389,7 @@ func afxdpDevice(i, queue int) string {
 var (
 	txRate  = regexp.MustCompile(`Tx-pps:\s+(\d+)`)
 	rxRate  = regexp.MustCompile(`Rx-pps:\s+(\d+)`)
+	cycles  = regexp.MustCompile(`CPU cycles/packet=([\d.]+)`)
 	account = regexp.MustCompile(`(?s)Accumulated forward statistics for all ports.*?RX-packets: (\d+).*?TX-packets: (\d+)\s+TX-dropped: (\d+)`)
 )
 
@@ -388,6 +407,9 @@ func (p *testpmd) run(t *testing.T) float64 {
 	}
 	args = append(args, "--", "--forward-mode="+p.mode, fmt.Sprintf("--nb-cores=%d", p.cores), "--auto-start", "--stats-period", "1",
 		fmt.Sprintf("--total-num-mbufs=%d", 16384*p.cores))
+	if p.mode == "rxonly" {
+		args = append(args, "--record-core-cycles")
+	}
 	args = append(args, p.args...)
 	if p.inside != nil {
 		args = append([]string{"nsenter", "--net=" + p.inside.Path()}, args...)
@@ -463,6 +485,11 @@ func (p *testpmd) accounted(t *testing.T, text string) {
 	switch p.mode {
 	case "rxonly":
 		require.Zero(t, v[1], "testpmd in mode rxonly sent frames")
+		c := cycles.FindStringSubmatch(text)
+		require.NotNil(t, c, "testpmd told no cycles:\n%s", text)
+		var err error
+		p.cycles, err = strconv.ParseFloat(c[1], 64)
+		require.NoError(t, err)
 	case "txonly":
 	default:
 		require.Equal(t, v[0], v[1]+v[2], "testpmd: frames received, and those sent and dropped")
