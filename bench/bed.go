@@ -9,6 +9,7 @@ import (
 
 	"example.org/pmd/dataplane"
 	"example.org/pmd/pmd"
+	"example.org/pmd/pmd/afxdp"
 	"example.org/pmd/pmd/null"
 	"example.org/pmd/pmd/pcap"
 	"example.org/pmd/pmd/ring"
@@ -64,6 +65,10 @@ func openBed(ctx context.Context, s Scenario) (b *bed, err error) {
 		cfg.Open = pcapPorts(2*s.Cores, path)
 	case DriverAFXDP:
 		return b, b.veth(ctx, cfg, feed)
+	case DriverSim:
+		cfg.Open = func(_ context.Context, env pmd.Env) ([]pmd.Device, error) {
+			return afxdp.NewSimulation(afxdp.SimulationConfig{CPU: feed, Size: s.Size}, env)
+		}
 	}
 	return b, b.start(ctx, cfg)
 }

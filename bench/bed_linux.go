@@ -14,6 +14,9 @@ import (
 // lackingVeth tells what keeps veth pairs from being made here.
 func lackingVeth() error { return netlab.Check() }
 
+// lackingSim tells what keeps the kernel's side of AF_XDP from being simulated here.
+func lackingSim() error { return nil }
+
 // veth sets up two veth pairs, host a — p0, p1 — host b, in namespaces of their own,
 // with a sink at both hosts and a generator at a.
 func (b *bed) veth(ctx context.Context, cfg RigConfig, feed int) error {

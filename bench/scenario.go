@@ -24,6 +24,9 @@ const (
 	// DriverAFXDP forwards between two veth pairs that the scenario makes, with a
 	// generator in the kernel at the one end and a counting sink at the other.
 	DriverAFXDP = "afxdp"
+	// DriverSim forwards between two AF_XDP ports whose kernel's side is simulated by
+	// another CPU, in shared memory: what zero-copy costs us, without a NIC.
+	DriverSim = "afxdp-sim"
 )
 
 // IMIX as a size is a mix of 64, 594 and 1518 bytes as 7:4:1, the simple IMIX.
@@ -162,8 +165,12 @@ func (s Scenario) Validate() error {
 		return bad("flows", s.Flows, "the generator has uniform flows; pcap has both")
 	case s.Cores < 1 || s.Cores > 2:
 		return bad("cores", s.Cores, "use 1 or 2")
-	case s.Driver == DriverAFXDP && s.Cores != 1:
-		return bad("cores", s.Cores, "driver afxdp needs the other CPU to send from")
+	case s.Driver == DriverSim && s.Flows != FlowsOne:
+		return bad("flows", s.Flows, "packets of driver "+s.Driver+" are never written; pcap has flows")
+	case s.Driver == DriverSim && !slices.Contains([]string{"io", "mac", "macswap", "rxonly", "noisy"}, s.Mode):
+		return bad("mode", s.Mode, "packets of driver "+s.Driver+" are never written, and have no headers")
+	case s.feeds() && s.Cores != 1:
+		return bad("cores", s.Cores, "driver "+s.Driver+" needs the other CPU to send from")
 	case s.Driver == DriverRing && slices.Contains([]string{"rxonly", "txonly", "flowgen", "icmpecho"}, s.Mode):
 		return bad("mode", s.Mode, "nothing would pass the ring")
 	case !slices.Contains(dataplane.IdlePolicies(), string(s.Idle)):
@@ -172,7 +179,12 @@ func (s Scenario) Validate() error {
 	return nil
 }
 
-func drivers() []string { return []string{DriverNull, DriverRing, DriverPcap, DriverAFXDP} }
+func drivers() []string {
+	return []string{DriverNull, DriverRing, DriverPcap, DriverAFXDP, DriverSim}
+}
+
+// feeds tells whether frames come from another CPU.
+func (s Scenario) feeds() bool { return s.Driver == DriverAFXDP || s.Driver == DriverSim }
 
 // Scenarios returns those that are run when none is named.
 func Scenarios() []Scenario {
@@ -211,7 +223,7 @@ func (s Scenario) cpus() (poll []int, feed int, err error) {
 	}
 	usable := topo.Allowed.And(topo.Online).Slice()
 	need := s.Cores
-	if s.Driver == DriverAFXDP {
+	if s.feeds() {
 		need++
 	}
 	if len(usable) < need {
@@ -239,8 +251,11 @@ func (s Scenario) Lacking() error {
 	if _, _, err := s.cpus(); err != nil {
 		return err
 	}
-	if s.Driver == DriverAFXDP {
+	switch s.Driver {
+	case DriverAFXDP:
 		return lackingVeth()
+	case DriverSim:
+		return lackingSim()
 	}
 	return nil
 }

@@ -50,22 +50,24 @@ func TestNames(t *testing.T) {
 
 func TestBadNames(t *testing.T) {
 	for name, want := range map[string]string{
-		"":                                "write KEY=VALUE/…",
-		"null":                            "write KEY=VALUE/…",
-		"driver=null/driver=null/mode=io": "each key once",
-		"driver=nul/mode=io":              "there are null, ring, pcap, afxdp",
-		"driver=null/mode=iO":             "there are 5tswap",
-		"driver=null/mode=io/size=63":     "use 64 to 1518, or imix",
-		"driver=null/mode=io/size=0":      "size=0 is not a number to use here",
-		"driver=null/mode=io/size=x":      "size=x is not a number",
-		"driver=null/mode=io/size=imix":   "the pcap driver has it",
-		"driver=null/mode=io/flows=10k":   "pcap has flows",
-		"driver=afxdp/mode=io/flows=zipf": "pcap has both",
-		"driver=afxdp/mode=io/cores=2":    "the other CPU",
-		"driver=null/mode=io/cores=3":     "use 1 or 2",
-		"driver=ring/mode=rxonly":         "nothing would pass the ring",
-		"driver=null/mode=io/idle=nap":    "there are spin",
-		"driver=null/mode=io/speed=1":     "no key",
+		"":                                 "write KEY=VALUE/…",
+		"null":                             "write KEY=VALUE/…",
+		"driver=null/driver=null/mode=io":  "each key once",
+		"driver=nul/mode=io":               "there are null, ring, pcap, afxdp",
+		"driver=null/mode=iO":              "there are 5tswap",
+		"driver=null/mode=io/size=63":      "use 64 to 1518, or imix",
+		"driver=null/mode=io/size=0":       "size=0 is not a number to use here",
+		"driver=null/mode=io/size=x":       "size=x is not a number",
+		"driver=null/mode=io/size=imix":    "the pcap driver has it",
+		"driver=null/mode=io/flows=10k":    "pcap has flows",
+		"driver=afxdp/mode=io/flows=zipf":  "pcap has both",
+		"driver=afxdp/mode=io/cores=2":     "the other CPU",
+		"driver=null/mode=io/cores=3":      "use 1 or 2",
+		"driver=ring/mode=rxonly":          "nothing would pass the ring",
+		"driver=null/mode=io/idle=nap":     "there are spin",
+		"driver=null/mode=io/speed=1":      "no key",
+		"driver=afxdp-sim/mode=csum":       "have no headers",
+		"driver=afxdp-sim/mode=io/cores=2": "the other CPU",
 	} {
 		_, err := ParseScenario(name)
 		require.ErrorIs(t, err, ErrScenario, name)
@@ -98,6 +100,7 @@ func TestRun(t *testing.T) {
 		"driver=ring/mode=macswap", "driver=ring/mode=io/cores=2",
 		"driver=pcap/mode=csum/size=imix", "driver=pcap/mode=5tswap/flows=zipf",
 		"driver=afxdp/mode=io/size=1518/flows=10k", "driver=afxdp/mode=rxonly", "driver=afxdp/mode=txonly",
+		"driver=afxdp-sim/mode=io", "driver=afxdp-sim/mode=rxonly/size=1024",
 	} {
 		s, err := ParseScenario(name)
 		require.NoError(t, err)
@@ -106,7 +109,7 @@ func TestRun(t *testing.T) {
 			continue
 		}
 		length := MinRoundLength
-		if s.Driver == DriverAFXDP {
+		if s.feeds() {
 			length *= 4 // a busy machine may keep the generator waiting
 		}
 		r, err := s.Run(t.Context(), RunConfig{Length: length})

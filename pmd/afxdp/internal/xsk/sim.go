@@ -29,6 +29,9 @@ type SimConfig struct {
 	// Late makes Sendto publish the transmit ring's consumer index as kernels
 	// before 6.17 do: only once the frames it knows of are all sent.
 	Late bool
+	// Polls makes it a NIC that looks at its rings by itself: none of them asks for a
+	// wakeup, and Turn serves them instead of Deliver and Sendto.
+	Polls bool
 	// Drop, if set, tells which frames the device refuses: Sendto completes
 	// them, stops, and answers EBUSY.
 	Drop func(packet []byte) bool
@@ -101,7 +104,9 @@ func NewSim(cfg SimConfig) (*Sim, error) {
 		r.ring.prod, r.ring.cons = cfg.Start, cfg.Start
 		*r.ring.producer, *r.ring.consumer = cfg.Start, cfg.Start
 	}
-	*s.tx.flags = needWakeup // always, in copy mode
+	if !cfg.Polls {
+		*s.tx.flags = needWakeup // always, in copy mode
+	}
 	s.free = make([]uint64, 0, cfg.RxRing)
 	s.inFlight = make([]uint64, 0, cfg.CompRing)
 	s.rings.attach(s.rx.view, s.tx.view, s.fill.view, s.comp.view, cfg.FrameSize)
