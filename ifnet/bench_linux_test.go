@@ -10,46 +10,78 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"example.org/pmd/cpu"
 	"example.org/pmd/ifnet"
 )
 
 // batch is how many lookups are timed at once.
 const batch = 4096
 
-// samples are what the median is of.
-const samples = 10
+// rounds are what medians are of, each of this length.
+const (
+	rounds      = 10
+	roundLength = 20 * time.Millisecond
+)
+
+// condition is what else goes on while a core looks up.
+type condition struct {
+	cores  int
+	writer bool
+}
 
 // BenchmarkLookup measures the CPU time that one lookup takes its thread, on one core and on
 // all, with and without a writer that adds and deletes an address as fast as it can, and
 // the same lookup on one replica that all share behind a sync.RWMutex. What a message
-// costs a core is not part of it. Each figure is the median of ten.
+// costs a core is not part of it. The conditions take turns, ten rounds of each, so that
+// a machine which changes its speed does so for all; figures are medians.
 //
-//	ns/lookup        of a core's own replica
-//	rwmutex-ns       behind the RWMutex
-//	x-rwmutex        how many times that is
+//	ns/lookup        of a core's own replica: all cores look up, with a writer
+//	1-core-ns        one core, no writer
+//	1-core-writer-ns one core, with a writer
+//	cores-ns         all cores, no writer
+//	spread-%         by how much the slowest of these four is over the fastest
+//	rwmutex-ns       behind the RWMutex: all cores, with a writer
+//	x-rwmutex        how many times that is ns/lookup
 func BenchmarkLookup(b *testing.B) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(runtime.NumCPU() + 2)) // the lookers never sleep
+	all := runtime.NumCPU()                                            // the CPUs this process may use
+	conditions := []condition{{all, true}, {1, false}, {1, true}, {all, false}}
+	names := []string{"ns/lookup", "1-core-ns", "1-core-writer-ns", "cores-ns"}
 	for _, call := range []string{"withaddr", "withnet"} {
 		for _, n := range []int{4, 256} {
-			for _, cores := range slices.Compact([]int{1, runtime.NumCPU()}) {
-				for _, writer := range []bool{false, true} {
-					b.Run(fmt.Sprintf("call=%s/addrs=%d/cores=%d/writer=%v", call, n, cores, writer), func(b *testing.B) {
-						for range b.N {
-							own := measure(b, call, n, cores, writer, false)
-							shared := measure(b, call, n, cores, writer, true)
-							b.ReportMetric(own, "ns/lookup")
-							b.ReportMetric(shared, "rwmutex-ns")
-							b.ReportMetric(shared/own, "x-rwmutex")
-							b.ReportMetric(0, "ns/op")
+			b.Run(fmt.Sprintf("call=%s/addrs=%d", call, n), func(b *testing.B) {
+				for range b.N {
+					var own [4][]float64
+					var shared []float64
+					for range rounds {
+						for i, c := range conditions {
+							own[i] = append(own[i], measure(b, call, n, c, false))
 						}
-					})
+						shared = append(shared, measure(b, call, n, conditions[0], true))
+					}
+					var figures []float64
+					for i := range own {
+						figures = append(figures, middle(own[i]))
+						b.ReportMetric(figures[i], names[i])
+					}
+					b.ReportMetric(100*(slices.Max(figures)/slices.Min(figures)-1), "spread-%")
+					b.ReportMetric(middle(shared), "rwmutex-ns")
+					b.ReportMetric(middle(shared)/figures[0], "x-rwmutex")
+					b.ReportMetric(0, "ns/op")
 				}
-			}
+			})
 		}
 	}
+}
+
+// middle returns the median.
+func middle(v []float64) float64 {
+	slices.Sort(v)
+	return v[len(v)/2]
 }
 
 // lockedCore is one core that all goroutines are, one at a time: a replica that is shared.
@@ -62,9 +94,10 @@ func (c *lockedCore) Round(visit func(int)) {
 	visit(0)
 }
 
-// measure returns the median CPU time of a lookup in nanoseconds.
-func measure(b *testing.B, call string, n, cores int, writer, shared bool) float64 {
+// measure returns the median CPU time of a lookup in nanoseconds, of one round.
+func measure(b *testing.B, call string, n int, c condition, shared bool) float64 {
 	var (
+		cores   = c.cores
 		mu      lockedCore
 		live    *mailCores
 		layer   ifnet.Cores = &mu
@@ -93,12 +126,17 @@ func measure(b *testing.B, call string, n, cores int, writer, shared bool) float
 	})
 	var stop atomic.Bool
 	var wg sync.WaitGroup
-	var lock sync.Mutex
-	var times []float64
+	var times []float64 // of core 0: all conditions are compared on one CPU
+	topo, err := cpu.Local()
+	require.NoError(b, err)
+	on := topo.Allowed.And(topo.Online).Slice()
 	for core := range cores {
 		wg.Go(func() {
-			runtime.LockOSThread()
-			defer runtime.UnlockOSThread()
+			pinned, err := cpu.Pin(on[core])
+			if !assert.NoError(b, err) {
+				return
+			}
+			defer pinned.Release()
 			r := replica[core]
 			var own []float64
 			for !stop.Load() {
@@ -130,9 +168,9 @@ func measure(b *testing.B, call string, n, cores int, writer, shared bool) float
 				}
 				own = append(own, float64(threadTime()-start)/batch)
 			}
-			lock.Lock()
-			times = append(times, medians(own)...)
-			lock.Unlock()
+			if core == 0 {
+				times = own
+			}
 		})
 	}
 	if live != nil {
@@ -140,8 +178,8 @@ func measure(b *testing.B, call string, n, cores int, writer, shared bool) float
 	}
 	extra := ifnet.AddrSpec{Prefix: netip.MustParsePrefix("192.0.2.1/24")}
 	require.NoError(b, s.AddAddr(bg, ifp, extra))
-	for end := time.Now().Add(150 * time.Millisecond); time.Now().Before(end); {
-		if !writer {
+	for end := time.Now().Add(roundLength); time.Now().Before(end); {
+		if !c.writer {
 			time.Sleep(time.Millisecond)
 			continue
 		}
@@ -154,17 +192,7 @@ func measure(b *testing.B, call string, n, cores int, writer, shared bool) float
 		live.running.Store(false)
 	}
 	require.NoError(b, s.Close())
-	slices.Sort(times)
-	return times[len(times)/2]
-}
-
-// medians cuts what was measured into ten parts and returns the median of each.
-func medians(all []float64) (out []float64) {
-	for part := range slices.Chunk(all, max(1, len(all)/samples)) {
-		slices.Sort(part)
-		out = append(out, part[len(part)/2])
-	}
-	return out
+	return middle(times)
 }
 
 // threadTime returns the CPU time of the calling thread in nanoseconds.
