@@ -124,6 +124,7 @@ var noExample = []string{
 	"cmd/pmd/internal/doctor",
 	"cmd/pmd/internal/drivers",
 	"cmd/pmd/internal/engine",
+	"cmd/pmd/internal/netsys",
 	"cmd/pmd/internal/show",
 	"cmd/pmd/internal/usage",
 	"cmd/pmd/internal/version",

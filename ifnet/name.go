@@ -25,6 +25,10 @@ func InitName(driver string, unit int) string {
 	return name[:min(len(name), NameSize-1)]
 }
 
+// CheckName tells what is wrong with a name, or nil: a program asks before it makes what
+// is to have an interface of that name.
+func CheckName(name string) error { return checkName(name).as("check name", name) }
+
 // checkName returns what is wrong with a name: nothing that a shell, a path, a
 // zone or a log line would take apart is allowed in one.
 func checkName(name string) *failure {

@@ -206,7 +206,7 @@ func TestClientsOfARunningProcess(t *testing.T) {
 		assert.Contains(t, ok("stats"), title)
 	}
 	assert.Contains(t, ok("if", "show"), "ring0")
-	assert.Contains(t, ok("if", "show", "a"), "forwards to  b")
+	assert.Contains(t, ok("if", "show", "a"), "forwards to   b")
 	assert.Contains(t, ok("forward", "show"), "mode io")
 
 	var list struct{ Interfaces []engine.Interface }

@@ -283,7 +283,7 @@ func (c *change) remove(old openPort) error {
 	if old.lost {
 		return nil
 	}
-	if err := c.e.dp.RemovePort(old.id); err != nil {
+	if err := c.e.detach(context.Background(), old); err != nil {
 		return fmt.Errorf("remove port %s: %w", old.spec.Name, err)
 	}
 	return nil
@@ -301,7 +301,7 @@ func (c *change) add(ctx context.Context, spec pmd.Spec, specs []pmd.Spec, w wir
 		return wrong(err)
 	}
 	as := port{queues: len(dev.Queues()), node: dev.Info().NUMANode, cpus: cpus}
-	p, err := c.e.give(dev, spec, as, c.place(spec.Name, as, specs, w))
+	p, err := c.e.give(ctx, dev, spec, as, c.place(spec.Name, as, specs, w))
 	if err != nil {
 		return errors.Join(wrong(err), dev.Close())
 	}

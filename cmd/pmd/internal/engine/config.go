@@ -10,6 +10,7 @@ import (
 	"example.org/pmd/cpu"
 	"example.org/pmd/dataplane"
 	"example.org/pmd/dataplane/forward"
+	"example.org/pmd/ifnet"
 	"example.org/pmd/pmd"
 	"example.org/pmd/pmd/mbuf"
 )
@@ -72,7 +73,7 @@ const Example = "pmd run --port eth1 --port eth2"
 
 // withDefaults fills the fields left zero and checks what can be checked without
 // touching the machine. Every error is a mistake of the user.
-func (c Config) withDefaults() (Config, error) {
+func (c Config) withDefaults() (_ Config, err error) {
 	if len(c.Ports) == 0 {
 		return c, usage.Errorf("no port to run: name at least one with --port, for example: %s", Example)
 	}
@@ -120,9 +121,16 @@ func (c Config) withDefaults() (Config, error) {
 	if err := c.Pool.Validate(); err != nil {
 		return c, usage.Errorf("frame pool: %w", err)
 	}
-	ports, err := namePorts(c.Ports)
-	c.Ports = ports
-	return c, err
+	if c.Ports, err = namePorts(c.Ports); err != nil {
+		return c, err
+	}
+	for _, p := range c.Ports {
+		// What ports may be called, interfaces may not all.
+		if err := ifnet.CheckName(p.Name); err != nil {
+			return c, usage.Errorf("port %s: %w: give it another name=", p, err)
+		}
+	}
+	return c, nil
 }
 
 // Validate tells what is wrong with c without touching the machine, or nil. Every

@@ -10,8 +10,10 @@ import (
 	"sync"
 	"time"
 
+	"example.org/pmd/cmd/pmd/internal/netsys"
 	"example.org/pmd/cpu"
 	"example.org/pmd/dataplane"
+	"example.org/pmd/ifnet"
 	"example.org/pmd/pmd"
 	"example.org/pmd/pmd/mbuf"
 )
@@ -26,6 +28,14 @@ type Engine struct {
 	stop    context.CancelFunc
 	stopped <-chan struct{} // the context of the run is done
 	running chan struct{}   // closed when no worker runs any more
+
+	// net and sys are the interface layer, ctl its calls as this process makes them.
+	net    *netsys.Net
+	sys    *ifnet.System
+	ctl    *ifnet.Control
+	events *events
+	// linkBell holds a token while somebody should look at the links.
+	linkBell chan struct{}
 
 	// changeMu makes changes one at a time. It is held while a change is made;
 	// mu, for moments, guards what there is.
@@ -50,6 +60,9 @@ type openPort struct {
 	id   dataplane.PortID
 	mac  net.HardwareAddr
 	mtu  int
+	// ifp is its interface, net the driver that the interface has in it.
+	ifp *ifnet.Interface
+	net *netsys.Port
 	// workers polls the queues: queue i the i-th.
 	workers []int
 	// lost says that a change had closed it and could not open it again.
@@ -67,7 +80,7 @@ func Start(ctx context.Context, cfg Config) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{frames: poolFrames(cfg.Pool), running: make(chan struct{}), done: make(chan struct{})}
+	e := &Engine{frames: poolFrames(cfg.Pool), running: make(chan struct{}), done: make(chan struct{}), linkBell: make(chan struct{}, 1)}
 	if e.wiring, err = wire(cfg); err != nil {
 		return nil, err
 	}
@@ -91,6 +104,7 @@ func Start(ctx context.Context, cfg Config) (*Engine, error) {
 		cfg.Pool.Frames = framesFor(ports)
 	}
 	events := newEvents(cfg.OnEvent)
+	e.events = events
 	undo, err := e.build(ctx, cfg, gs, ports, tunings, events)
 	if err != nil {
 		events.close()
@@ -99,6 +113,10 @@ func Start(ctx context.Context, cfg Config) (*Engine, error) {
 	runCtx, stop := context.WithCancel(ctx)
 	e.stop, e.stopped = stop, runCtx.Done()
 	e.stats.start()
+	if err := e.sys.Start(ctx); err != nil {
+		stop() // which is what it says
+	}
+	go e.followLinks()
 	go e.run(runCtx, events, undo)
 	if err := e.awaitWorkers(); err != nil {
 		stop()
@@ -130,10 +148,17 @@ func (e *Engine) build(ctx context.Context, cfg Config, gs []group, ports []port
 		w.DropBurst(pmd.ReasonNoPort, burst)
 	})
 	e.dp, err = dataplane.New(dataplane.Config{
-		Cores: e.cores.ids, Stage: none, Burst: cfg.Burst, Idle: cfg.Idle, Pool: cfg.Pool, OnEvent: events.tell,
+		Cores: e.cores.ids, Stage: none, Burst: cfg.Burst, Idle: cfg.Idle, Pool: cfg.Pool,
+		OnEvent: func(ev dataplane.Event) {
+			events.tell(ev)
+			e.ring()
+		},
 	})
 	if err != nil {
 		return undo, err
+	}
+	if err = e.newSystem(events); err != nil {
+		return undo, errors.Join(err, e.dp.Close())
 	}
 	if err = e.retune(ctx, tunings); err != nil {
 		return undo, errors.Join(err, e.dp.Close())
@@ -202,7 +227,7 @@ func (e *Engine) openPorts(ctx context.Context, cfg Config, gs []group, ports []
 	}
 	where := place(gs, ports, e.cores)
 	for i, dev := range devs {
-		p, err := e.give(dev, cfg.Ports[i], ports[i], where[i])
+		p, err := e.give(ctx, dev, cfg.Ports[i], ports[i], where[i])
 		if err != nil {
 			return nil, err
 		}
@@ -212,15 +237,22 @@ func (e *Engine) openPorts(ctx context.Context, cfg Config, gs []group, ports []
 	return open, nil
 }
 
-// give gives an open device to the dataplane.
-func (e *Engine) give(dev pmd.Device, spec pmd.Spec, p port, workers []int) (openPort, error) {
+// give gives an open device to the dataplane, and makes its interface.
+func (e *Engine) give(ctx context.Context, dev pmd.Device, spec pmd.Spec, p port, workers []int) (openPort, error) {
 	if len(p.cpus) > 0 {
 		if _, err := eachQueue(p.cpus, len(workers)); err != nil {
 			return openPort{}, fmt.Errorf("port %s: pollcpu=%s: %w", spec.Name, spec.PollCPU, err)
 		}
 	}
 	id, err := e.dp.AddPort(dev, dataplane.PortConfig{Workers: workers})
-	return openPort{port: p, spec: spec, id: id, mac: dev.Info().MAC, mtu: dev.Info().MTU, workers: workers}, err
+	if err != nil {
+		return openPort{}, err
+	}
+	open := openPort{port: p, spec: spec, id: id, mac: dev.Info().MAC, mtu: dev.Info().MTU, workers: workers}
+	if err := e.attach(ctx, dev, &open); err != nil {
+		return openPort{}, errors.Join(err, e.dp.RemovePort(id))
+	}
+	return open, nil
 }
 
 // run is the life of the dataplane. It owns final and err until done is closed.
@@ -235,7 +267,8 @@ func (e *Engine) run(ctx context.Context, events *events, undo func() error) {
 		final.Forward = e.Mode()
 	}
 	e.final = final
-	e.err = errors.Join(err, ferr, e.dp.Close(), undo())
+	e.net.Close()
+	e.err = errors.Join(err, ferr, e.sys.Close(), e.dp.Close(), undo())
 	events.close()
 }
 

@@ -237,6 +237,13 @@ func TestInterfaces(t *testing.T) {
 	assert.Equal(t, []InterfaceQueue{{0, -1}, {1, -1}}, a.Queues)
 	_, err = net.ParseMAC(a.MAC)
 	assert.NoError(t, err)
+	assert.Equal(t, 1, a.Index)
+	assert.Equal(t, []string{"UP", "BROADCAST", "RUNNING", "SIMPLEX", "MULTICAST", "POLLING"}, a.Flags)
+	assert.True(t, a.AdminUp && a.Polling)
+	assert.Equal(t, "up", a.Link)
+	assert.Equal(t, dataplane.DefaultSendQueue, a.SendQueue.Limit)
+	assert.WithinDuration(t, time.Now(), a.LastChange, time.Minute)
+	assert.Equal(t, 2, list[1].Index)
 
 	for _, ref := range []string{"b", "1"} {
 		f, err := e.Interface(ctx, ref)

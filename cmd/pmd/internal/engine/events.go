@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"sync"
 	"time"
 
 	"example.org/pmd/dataplane"
@@ -18,8 +19,10 @@ const maxEvents = 256
 type events struct {
 	queue chan dataplane.Event
 	done  chan struct{}
-	// lost is used by tell alone, which the dataplane calls one at a time.
-	lost int
+
+	mu   sync.Mutex
+	lost int // of events since the last that was queued
+	shut bool
 }
 
 func newEvents(fn func(dataplane.Event)) *events {
@@ -35,8 +38,13 @@ func newEvents(fn func(dataplane.Event)) *events {
 	return e
 }
 
-// tell queues an event. It never blocks.
+// tell queues an event. It never blocks, and does nothing after close.
 func (e *events) tell(ev dataplane.Event) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.shut {
+		return
+	}
 	if e.lost > 0 {
 		gap := dataplane.Event{
 			Time: time.Now(), Kind: EventsLost, CPU: dataplane.Unpinned,
@@ -59,8 +67,11 @@ func (e *events) tell(ev dataplane.Event) {
 const lastWords = time.Second
 
 // close returns when every queued event was told, or when that takes too long: a
-// log that hangs does not keep the process from ending. No tell may follow.
+// log that hangs does not keep the process from ending.
 func (e *events) close() {
+	e.mu.Lock()
+	e.shut = true
+	e.mu.Unlock()
 	close(e.queue)
 	select {
 	case <-e.done:

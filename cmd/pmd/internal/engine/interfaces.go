@@ -4,8 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"strconv"
 	"strings"
+	"time"
+
+	"example.org/pmd/ifnet"
 )
 
 // Interface describes a port for people and programs.
@@ -30,6 +34,112 @@ type Interface struct {
 	Queues []InterfaceQueue `json:"queues"`
 	// Obtained lists settings as the driver obtained them.
 	Obtained map[string]string `json:"obtained,omitempty"`
+	NetInterface
+}
+
+// NetInterface is a port's interface, as package ifnet has it.
+type NetInterface struct {
+	// Index counts interfaces from 1, in the order in which they came.
+	Index int `json:"index"`
+	// Type is the kind of link.
+	Type string `json:"type"`
+	// Flags are those that are set, by name, and FlagBits the same as a number.
+	Flags    []string `json:"flags"`
+	FlagBits uint32   `json:"flag_bits"`
+	// AdminUp says that the interface is up, whatever its link is, and Polling that it
+	// is registered for polling. It carries frames if both are true and its link is up.
+	AdminUp bool `json:"admin_up"`
+	Polling bool `json:"polling"`
+	// Link is "up", "down" or "unknown".
+	Link   string `json:"link"`
+	Metric int    `json:"metric"`
+	// Caps are the capabilities there are, CapsEnabled those that are on.
+	Caps        []string `json:"capabilities"`
+	CapsEnabled []string `json:"capabilities_enabled"`
+	// Promisc and AllMulti count who asked for it, beside the flags that are set for good.
+	Promisc   int          `json:"promisc_count"`
+	AllMulti  int          `json:"allmulti_count"`
+	Addresses []NetAddress `json:"addresses"`
+	Groups    []NetGroup   `json:"groups"`
+	SendQueue SendQueue    `json:"send_queue"`
+	// LastChange is when something was last changed.
+	LastChange time.Time `json:"last_change"`
+}
+
+// NetAddress is an IPv4 or IPv6 address of an interface.
+type NetAddress struct {
+	// Address is the address with the length of its network.
+	Address string `json:"address"`
+	// Broadcast and Peer are empty if there is none.
+	Broadcast string `json:"broadcast,omitempty"`
+	Peer      string `json:"peer,omitempty"`
+}
+
+// NetGroup is a multicast group that an interface is in.
+type NetGroup struct {
+	Group string `json:"group"`
+	// Link is the link-level group that it brought.
+	Link string `json:"link,omitempty"`
+	// Count is how many asked for it.
+	Count int `json:"count"`
+}
+
+// SendQueue is the queue of frames that other cores send on a port.
+type SendQueue struct {
+	// Limit and Length are in frames.
+	Limit  int `json:"limit"`
+	Length int `json:"length"`
+	// Drops counts frames for which there was no room, Purged those that were in the
+	// queue when the interface went down.
+	Drops  uint64 `json:"drops"`
+	Purged uint64 `json:"purged"`
+}
+
+// netInterface describes an interface.
+func netInterface(i ifnet.Info) NetInterface {
+	n := NetInterface{
+		Index: i.Index, Type: i.Type.String(), Flags: words(i.Flags.String()), FlagBits: uint32(i.Flags),
+		AdminUp: i.Flags&ifnet.FlagUp != 0, Polling: i.Flags&ifnet.FlagPolling != 0,
+		Link: i.Link.String(), Metric: i.Metric, Caps: words(i.Caps.String()), CapsEnabled: words(i.CapEnabled.String()),
+		Promisc: i.Promisc, AllMulti: i.AllMulti, Addresses: []NetAddress{}, Groups: []NetGroup{},
+		SendQueue:  SendQueue{Limit: i.QueueLimit, Length: i.Queued, Drops: i.QueueDrops, Purged: i.QueuePurged},
+		LastChange: i.LastChange,
+	}
+	for _, a := range i.Addresses {
+		n.Addresses = append(n.Addresses, NetAddress{prefixText(a), addrText(a.Broadcast), addrText(a.Peer)})
+	}
+	for _, m := range i.Groups {
+		g := NetGroup{Group: m.Group.String(), Count: m.Count}
+		if m.Link != (ifnet.Group{}) {
+			g.Link = m.Link.String()
+		}
+		n.Groups = append(n.Groups, g)
+	}
+	return n
+}
+
+// words takes a list of names apart.
+func words(list string) []string {
+	if list == "" {
+		return []string{}
+	}
+	return strings.Split(list, ",")
+}
+
+// prefixText writes an address with its network's length, if it has one.
+func prefixText(a ifnet.AddrInfo) string {
+	if a.NoMask {
+		return a.Prefix.Addr().String()
+	}
+	return a.Prefix.String()
+}
+
+// addrText writes an address, and nothing for none.
+func addrText(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
 }
 
 // InterfaceQueue tells who polls a queue.
@@ -51,13 +161,21 @@ func (e *Engine) Interfaces(ctx context.Context) ([]Interface, error) {
 	if err != nil {
 		return nil, err
 	}
+	nets, err := e.sys.Interfaces(ctx)
+	if err != nil {
+		return nil, err
+	}
+	byName := map[string]ifnet.Info{}
+	for _, i := range nets {
+		byName[i.Name] = i
+	}
 	list := make([]Interface, 0, len(ports))
 	for i, port := range ports {
 		p := s.Ports[port.id]
 		f := Interface{
 			ID: int(port.id), Name: p.Name, Driver: p.Driver, Mode: p.Mode, Up: p.Up, Detail: p.Detail, MAC: p.MAC, MTU: p.MTU,
 			NUMANode: port.node, To: ports[w.table[i]].spec.Name, Spec: port.spec.String(), Obtained: p.Obtained,
-			Queues: []InterfaceQueue{},
+			Queues: []InterfaceQueue{}, NetInterface: netInterface(byName[port.spec.Name]),
 		}
 		for _, q := range p.Queues {
 			f.Queues = append(f.Queues, InterfaceQueue{Index: q.Index, CPU: q.CPU})

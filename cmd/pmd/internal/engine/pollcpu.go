@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -92,19 +93,13 @@ func samePlaces(a, b []int, queues int) bool {
 // move gives the queues of a port to these workers, all or none, and returns the port
 // as it is then. changeMu is held.
 func (e *Engine) move(ctx context.Context, p openPort, to []int) (openPort, error) {
-	for q, w := range to {
-		err := e.dp.MoveQueue(ctx, p.id, q, w)
-		if err == nil {
-			continue
-		}
-		back, cancel := context.WithTimeout(context.WithoutCancel(ctx), controlTime)
-		defer cancel()
-		for r := range q {
-			if berr := e.dp.MoveQueue(back, p.id, r, p.workers[r]); berr != nil {
-				err = fmt.Errorf("%w; and queue %d could not go back: %w", err, r, berr)
-			}
-		}
+	was := p.net.Workers()
+	if err := p.net.Place(ctx, to); err != nil {
 		return p, err
+	}
+	// The interface follows its first queue.
+	if err := e.ctl.SetPollCore(ctx, p.spec.Name, to[0]); err != nil {
+		return p, errors.Join(err, p.net.Place(context.WithoutCancel(ctx), was))
 	}
 	p.workers = slices.Clone(to)
 	return p, nil

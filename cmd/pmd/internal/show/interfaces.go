@@ -20,33 +20,67 @@ func queueCPUs(qs []engine.InterfaceQueue) string {
 	return strings.Join(parts, ",")
 }
 
+// ifState says in a word why a port carries no frames, or that it does.
+func ifState(f engine.Interface) string {
+	switch {
+	case !f.AdminUp:
+		return "down"
+	case !f.Up:
+		return "no link"
+	case !f.Polling:
+		return "not polled"
+	}
+	return "up"
+}
+
 // Interfaces writes one line a port.
 func Interfaces(w io.Writer, list []engine.Interface) error {
-	t := NewTable("NO→", "PORT", "DRIVER", "MODE", "STATE", "MAC", "MTU→", "QUEUES→", "CPU", "TO")
+	t := NewTable("NO→", "PORT", "DRIVER", "MODE", "STATE", "MAC", "MTU→", "QUEUES→", "CPU", "TO", "ADDRESSES")
 	for _, f := range list {
-		t.Row(strconv.Itoa(f.ID), f.Name, f.Driver, f.Mode, state(f.Up), f.MAC, strconv.Itoa(f.MTU),
-			strconv.Itoa(len(f.Queues)), queueCPUs(f.Queues), f.To)
+		var addrs []string
+		for _, a := range f.Addresses {
+			addrs = append(addrs, a.Address)
+		}
+		t.Row(strconv.Itoa(f.ID), f.Name, f.Driver, f.Mode, ifState(f), f.MAC, strconv.Itoa(f.MTU),
+			strconv.Itoa(len(f.Queues)), queueCPUs(f.Queues), f.To, strings.Join(addrs, ","))
 	}
 	return t.Write(w, "")
 }
 
-// Interface writes everything about one port.
+// Interface writes everything about one port and its interface.
 func Interface(w io.Writer, f engine.Interface) error {
 	e := &errWriter{w: w}
-	up := state(f.Up)
+	n := f.NetInterface
+	fmt.Fprintf(e, "%s: flags=%x<%s> metric %d mtu %d\n", f.Name, n.FlagBits, strings.Join(n.Flags, ","), n.Metric, f.MTU)
+	link := n.Link
 	if f.Detail != "" {
-		up += ": " + f.Detail
+		link += ": " + f.Detail
 	}
-	fmt.Fprintf(e, "port %d %s: %s\n", f.ID, f.Name, up)
 	node := "any"
 	if f.NUMANode >= 0 {
 		node = strconv.Itoa(f.NUMANode)
 	}
-	lines := [][2]string{
-		{"spec", f.Spec}, {"driver", f.Driver}, {"mode", f.Mode}, {"mac", f.MAC},
-		{"mtu", strconv.Itoa(f.MTU)}, {"numa node", node}, {"forwards to", f.To},
-		{"queues", fmt.Sprintf("%d, polled on CPU %s", len(f.Queues), queueCPUs(f.Queues))},
+	polling := "polled on CPU " + queueCPUs(f.Queues)
+	if !n.Polling || !n.AdminUp {
+		polling = "not polled"
 	}
+	lines := [][2]string{
+		{"port", fmt.Sprintf("%d, index %d", f.ID, n.Index)}, {"link", link}, {"lladdr", f.MAC},
+	}
+	for _, a := range n.Addresses {
+		lines = append(lines, [2]string{"inet" + six(a.Address), address(a)})
+	}
+	for _, g := range n.Groups {
+		lines = append(lines, [2]string{"group", group(g)})
+	}
+	lines = append(lines, [][2]string{
+		{"spec", f.Spec}, {"driver", f.Driver}, {"mode", f.Mode},
+		{"capabilities", capabilities(n)},
+		{"numa node", node}, {"forwards to", f.To},
+		{"queues", fmt.Sprintf("%d, %s", len(f.Queues), polling)},
+		{"send queue", fmt.Sprintf("%d of %d frames, %s dropped", n.SendQueue.Length, n.SendQueue.Limit, Count(n.SendQueue.Drops))},
+		{"last change", n.LastChange.Format("2006-01-02 15:04:05 MST")},
+	}...)
 	for _, k := range slices.Sorted(maps.Keys(f.Obtained)) {
 		lines = append(lines, [2]string{k, f.Obtained[k]})
 	}
@@ -60,6 +94,50 @@ func Interface(w io.Writer, f engine.Interface) error {
 		}
 	}
 	return e.err
+}
+
+// six tells the families apart as ifconfig does.
+func six(address string) string {
+	if strings.Contains(address, ":") {
+		return "6"
+	}
+	return ""
+}
+
+// address writes an address with what belongs to it.
+func address(a engine.NetAddress) string {
+	text := a.Address
+	if a.Peer != "" {
+		text += " peer " + a.Peer
+	}
+	if a.Broadcast != "" {
+		text += " broadcast " + a.Broadcast
+	}
+	return text
+}
+
+// group writes a membership.
+func group(g engine.NetGroup) string {
+	text := g.Group
+	if g.Link != "" {
+		text += " as " + g.Link
+	}
+	if g.Count > 1 {
+		text += fmt.Sprintf(", asked for %d times", g.Count)
+	}
+	return text
+}
+
+// capabilities writes those that are there, those that are off in brackets.
+func capabilities(n engine.NetInterface) string {
+	var list []string
+	for _, c := range n.Caps {
+		if !slices.Contains(n.CapsEnabled, c) {
+			c = "(" + c + ")"
+		}
+		list = append(list, c)
+	}
+	return strings.Join(list, ",")
 }
 
 // Forwarding writes the mode, those there are, and the cross-connect.

@@ -119,10 +119,21 @@ func interfaces() []engine.Interface {
 			ID: 0, Name: "eth1", Driver: "afxdp", Mode: "zerocopy", Up: true, MAC: "02:00:00:00:00:01", MTU: 1500, NUMANode: 1,
 			To: "sink", Spec: "eth1,mode=zerocopy", Queues: []engine.InterfaceQueue{{Index: 0, CPU: 2}, {Index: 1, CPU: 3}},
 			Obtained: map[string]string{"rx-ring": "2048", "pages": "huge 2M"},
+			NetInterface: engine.NetInterface{
+				Index: 1, Type: "ethernet", Flags: []string{"UP", "BROADCAST", "POLLING"}, FlagBits: 0x10003, AdminUp: true, Polling: true, Link: "up",
+				Metric: 10, Caps: []string{"RXCSUM", "TXCSUM"}, CapsEnabled: []string{"TXCSUM"},
+				Addresses: []engine.NetAddress{
+					{Address: "192.0.2.1/24", Broadcast: "192.0.2.255"}, {Address: "198.51.100.1/32", Peer: "198.51.100.2"}, {Address: "2001:db8::1/64"},
+				},
+				Groups:     []engine.NetGroup{{Group: "ff02::1:ff00:1", Link: "33:33:ff:00:00:01", Count: 1}, {Group: "33:33:ff:00:00:01", Count: 2}},
+				SendQueue:  engine.SendQueue{Limit: 1024, Length: 3, Drops: 1234567},
+				LastChange: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
+			},
 		},
 		{
 			ID: 1, Name: "sink", Driver: "null", MAC: "02:00:00:00:00:02", MTU: 1778, NUMANode: -1, Detail: "the worker that polled it failed",
 			To: "eth1", Spec: "null:name=sink", Queues: []engine.InterfaceQueue{{Index: 0, CPU: -1}},
+			NetInterface: engine.NetInterface{Index: 2, AdminUp: true, Polling: true, Flags: []string{"UP"}, FlagBits: 1, Link: "down", LastChange: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)},
 		},
 	}
 }

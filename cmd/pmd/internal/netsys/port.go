@@ -1,0 +1,98 @@
+package netsys
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"example.org/pmd/dataplane"
+	"example.org/pmd/ifnet"
+	"example.org/pmd/pmd"
+)
+
+// Port is a port of the dataplane as the driver of its interface.
+type Port struct {
+	dp  *dataplane.Dataplane
+	id  dataplane.PortID
+	dev pmd.Device
+
+	// workers poll the queues, queue i the i-th, whenever the port is polled.
+	workers []int
+	// up and registered are as the interface's flags say; on says that the dataplane
+	// polls the port, as it does when it comes, and settled that on follows them.
+	up, registered, on, settled bool
+}
+
+// ID returns the port's number.
+func (p *Port) ID() dataplane.PortID { return p.id }
+
+// Workers returns which worker polls each queue, or would.
+func (p *Port) Workers() []int { return slices.Clone(p.workers) }
+
+// toward is where the queues are to go if the first is to be polled on this core: a port
+// whose first queue is there stays as it is, and ifnet.NotPolled stands for that too.
+func (p *Port) toward(core int) []int {
+	if core == ifnet.NotPolled || p.workers[0] == core {
+		return p.workers
+	}
+	return slices.Repeat([]int{core}, len(p.workers))
+}
+
+// Place lets workers[i] poll queue i, now if the port is polled, else once it is. If a
+// queue cannot move, those that did go back.
+func (p *Port) Place(ctx context.Context, workers []int) error {
+	for q, w := range workers {
+		if !p.on {
+			break
+		}
+		err := p.dp.MoveQueue(ctx, p.id, q, w)
+		if err == nil {
+			continue
+		}
+		for r := range q {
+			if berr := p.dp.MoveQueue(context.WithoutCancel(ctx), p.id, r, p.workers[r]); berr != nil {
+				err = fmt.Errorf("%w; and queue %d could not go back: %w", err, r, berr)
+			}
+		}
+		return err
+	}
+	p.workers = slices.Clone(workers)
+	return nil
+}
+
+// Settle lets the dataplane poll the port as the interface's flags say from now on. Until
+// then it polls the port as it came, so that an interface which begins up and polled is not
+// given up and taken up again.
+func (p *Port) Settle() error {
+	p.settled = true
+	return p.apply()
+}
+
+// apply lets the dataplane poll the port if the interface is up and registered.
+func (p *Port) apply() error {
+	want := p.up && p.registered
+	if want == p.on || !p.settled {
+		return nil
+	}
+	var err error
+	if want {
+		err = p.dp.Repoll(context.Background(), p.id, p.workers)
+	} else {
+		err = p.dp.Unpoll(context.Background(), p.id)
+	}
+	if err == nil {
+		p.on = want
+	}
+	return err
+}
+
+// SetFlags implements ifnet.FlagSetter.
+func (p *Port) SetFlags(flags ifnet.Flags) error {
+	was := p.up
+	p.up = flags&ifnet.FlagUp != 0
+	if err := p.apply(); err != nil {
+		p.up = was
+		return err
+	}
+	return nil
+}
