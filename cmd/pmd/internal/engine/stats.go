@@ -65,6 +65,10 @@ type Core struct {
 	dataplane.CoreStats
 	// BusyNow is the share of time in turns that moved frames, 0 to 1.
 	BusyNow float64 `json:"busy_now"`
+	// SleepNow is the share of time asleep, 0 to 1.
+	SleepNow float64 `json:"sleep_now"`
+	// CyclesNow is what cycles were spent on.
+	CyclesNow dataplane.Cycles `json:"cycles_now"`
 	// TurnsPS is the number of turns of the poll loop a second.
 	TurnsPS float64 `json:"turns_ps"`
 	// RxPackets and TxPackets are totals, and Rates the rates, of the queues
@@ -167,7 +171,8 @@ func composeCore(now, base, then dataplane.CoreStats, seconds float64) Core {
 	c.Busy = share(c.BusyNs, c.TotalNs)
 	c.BusyNow = share(since(now.BusyNs, then.BusyNs), since(now.TotalNs, then.TotalNs))
 	c.Sleeps, c.SleepNs = since(now.Sleeps, base.Sleeps), since(now.SleepNs, base.SleepNs)
-	c.Cycles = now.Cycles.Since(base.Cycles)
+	c.SleepNow = share(since(now.SleepNs, then.SleepNs), since(now.TotalNs, then.TotalNs))
+	c.Cycles, c.CyclesNow = now.Cycles.Since(base.Cycles), now.Cycles.Since(then.Cycles)
 	c.Poll.ShortTicks, c.Poll.LostPolls = since(now.Poll.ShortTicks, base.Poll.ShortTicks), since(now.Poll.LostPolls, base.Poll.LostPolls)
 	c.Poll.Stalled, c.Poll.Suspect = since(now.Poll.Stalled, base.Poll.Stalled), since(now.Poll.Suspect, base.Poll.Suspect)
 	c.TurnsPS = rate(now.Turns, then.Turns, seconds)

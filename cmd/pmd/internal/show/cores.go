@@ -36,14 +36,14 @@ func Cores(w io.Writer, list []engine.CorePolling) error {
 	t = NewTable("CYCLES A PACKET, CPU→", "RECEIVE→", "STAGE→", "TRANSMIT→", "IDLE→", "ALL→", "OF PACKETS→")
 	for _, c := range list {
 		rx, stage, tx, idle, all := c.Cycles.PerPacket()
-		t.Row(core(c), cycles(rx), cycles(stage), cycles(tx), cycles(idle), cycles(all), Count(c.Cycles.Packets))
+		t.Row(core(c), Cycles(rx), Cycles(stage), Cycles(tx), Cycles(idle), Cycles(all), Count(c.Cycles.Packets))
 	}
 	section(e, t)
 	return e.err
 }
 
-// cycles writes a number of cycles, nothing if there was no packet.
-func cycles(n float64) string {
+// Cycles writes a number of cycles a packet, nothing if there was no packet.
+func Cycles(n float64) string {
 	switch {
 	case n == 0:
 		return ""

@@ -86,7 +86,7 @@ func (m *Model) body() (lines []string) {
 		return nil
 	}
 	s := m.shown
-	sections := []section{m.portSection(s), coreSection(s), dropSection(s)}
+	sections := []section{m.portSection(s), coreSection(s), pollSection(s), counterSection(s)}
 	if m.queues {
 		sections = append(sections, queueSection(s), poolSection(s))
 	}
@@ -245,7 +245,27 @@ func coreSection(s *engine.Stats) section {
 	return sec
 }
 
-func dropSection(s *engine.Stats) section {
+// pollSection tells how each core polls and what a packet costs it.
+func pollSection(s *engine.Stats) section {
+	sec := section{
+		titles: []string{"CPU", "IDLE POLICY", "ASLEEP→", "QUEUES→", "BURST→", "LOST POLLS→", "CYCLES/PKT→", "RECEIVE→", "STAGE→", "TRANSMIT→", "IDLE→"},
+		less:   [][]int{{7, 8, 9, 10}, {4}, {3}, {5}},
+	}
+	for _, c := range s.Cores {
+		policy := string(c.Poll.Idle)
+		if c.Poll.Enable == 0 {
+			policy = "disabled"
+		}
+		rx, stage, tx, idle, all := c.CyclesNow.PerPacket()
+		sec.row(c.State == "failed", show.CPU(c.CPU), policy, show.Share(c.SleepNow), strconv.Itoa(c.Poll.Handlers), strconv.Itoa(c.Poll.Burst),
+			show.Count(c.Poll.LostPolls), show.Cycles(all), show.Cycles(rx), show.Cycles(stage), show.Cycles(tx), show.Cycles(idle))
+	}
+	return sec
+}
+
+// counterSection has what is not received and sent: drops, losses in front of the
+// port, frames that the mode made, and what it counts besides.
+func counterSection(s *engine.Stats) section {
 	sec := section{titles: []string{"PORT", "COUNTER", "COUNT→"}}
 	for i := range s.Ports {
 		p := &s.Ports[i]
@@ -254,6 +274,12 @@ func dropSection(s *engine.Stats) section {
 		}
 		for _, name := range slices.Sorted(maps.Keys(p.Missed)) {
 			sec.row(false, p.Name, "device: "+name, show.Count(p.Missed[name]))
+		}
+		if p.Generated > 0 {
+			sec.row(false, p.Name, "generated", show.Count(p.Generated))
+		}
+		for _, name := range slices.Sorted(maps.Keys(p.Counters)) {
+			sec.row(false, p.Name, "mode: "+name, show.Count(p.Counters[name]))
 		}
 	}
 	return sec
