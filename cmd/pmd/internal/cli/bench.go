@@ -17,6 +17,7 @@ import (
 type BenchCmd struct {
 	List BenchListCmd `cmd:"" help:"List the scenarios, and why those that cannot run here cannot."`
 	Run  BenchRunCmd  `cmd:"" help:"Measure scenarios on this machine."`
+	Gate BenchGateCmd `cmd:"" help:"Tell by the exit status whether a change forwards slower."`
 }
 
 // BenchListCmd is pmd bench list.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 
@@ -8,6 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"example.org/pmd/bench"
+	"example.org/pmd/bench/gate"
+	"example.org/pmd/cmd/pmd/internal/app"
 )
 
 func TestBench(t *testing.T) {
@@ -35,10 +38,54 @@ func TestBench(t *testing.T) {
 
 	for _, line := range []string{
 		"bench run null", "bench run --rounds 4", "bench run --rounds 0", "bench run --length 1ms", "bench run --json --bench", "bench nothing",
+		"bench gate", "bench gate --base HEAD --tolerance x", "bench gate --base HEAD --tolerance 0%", "bench gate --base HEAD --tolerance 0.1%",
+		"bench gate --base HEAD --limit 1s", "bench gate --base HEAD --limit 0", "bench gate --base HEAD --layouts 0", "bench gate --base HEAD --layouts 99",
+		"bench gate --base HEAD --scenario null", "bench gate --base no-such-revision --scenario driver=null/mode=io",
 	} {
 		status, stdout, stderr := call(strings.Fields(line)...)
 		assert.Equal(t, ExitUsage, status, line)
 		assert.Empty(t, stdout, line)
 		assert.Equal(t, 1, strings.Count(stderr, "\n"), "%s: %s", line, stderr)
+	}
+}
+
+// What the gate writes, and how it exits.
+func TestBenchGateReport(t *testing.T) {
+	rep := &gate.Report{
+		Base: gate.Revision{Name: "origin/main", Commit: "1111111", Subject: "before"},
+		Head: gate.Revision{Name: gate.WorkingTree, Commit: "2222222+", Subject: "after"},
+		Outcomes: []*gate.Outcome{
+			{Scenario: "driver=null/mode=io/size=64", Verdict: gate.Slower, Tolerance: 0.05, BaseNs: 2, HeadNs: 2.2, Pairs: 24, Void: 1,
+				Ratio: gate.Interval{Median: 1.101, Lo: 1.08, Hi: 1.12, Confidence: 0.999}},
+			{Scenario: "driver=null/mode=macswap/size=64", Verdict: gate.Inconclusive, Tolerance: 0.05, Void: 9, Why: "9 of 9 pairs were disturbed"},
+			{Scenario: "driver=pcap/mode=csum/size=imix", Verdict: gate.NotSlower, Tolerance: 0.05, BaseNs: 9, HeadNs: 8.1, Pairs: 12,
+				Ratio: gate.Interval{Median: 0.9, Lo: 0.88, Hi: 0.93, Confidence: 0.999}},
+		},
+		LeftOut: map[string]string{"driver=afxdp/mode=io/size=64": "not root"},
+	}
+	var out strings.Builder
+	require.NoError(t, writeGate(&out, rep))
+	assert.Equal(t, `base  1111111   origin/main   before
+head  2222222+  working tree  after
+
+SCENARIO                          BASE ns/pkt  HEAD ns/pkt   CHANGE  99.9 % INTERVAL  PAIRS  VOID  VERDICT
+driver=null/mode=io/size=64              2.00         2.20  +10.1 %  +8.0 to +12.0 %     24     1  slower
+driver=null/mode=macswap/size=64            -            -        -                -      -     9  inconclusive
+driver=pcap/mode=csum/size=imix          9.00         8.10  -10.0 %  -12.0 to -7.0 %     12     0  not slower
+
+driver=null/mode=macswap/size=64: 9 of 9 pairs were disturbed
+driver=afxdp/mode=io/size=64: left out: not root
+Tolerance 5 %: slower.
+`, out.String())
+	for v, want := range map[gate.Verdict]int{gate.Slower: ExitFailure, gate.Inconclusive: ExitInconclusive, gate.NotSlower: ExitOK} {
+		var stderr bytes.Buffer
+		rep.Outcomes[0].Verdict = v
+		if v != gate.Slower {
+			rep.Outcomes[1].Verdict = v
+		}
+		assert.Equal(t, want, tell(&app.App{Stderr: &stderr}, verdictError(rep)))
+		if v == gate.Slower {
+			assert.Equal(t, "pmd: bench gate: slower: driver=null/mode=io/size=64 by +10.1 % (+8.0 to +12.0 %)\n", stderr.String())
+		}
 	}
 }

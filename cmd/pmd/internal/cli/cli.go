@@ -23,6 +23,8 @@ const (
 	ExitOK      = 0
 	ExitFailure = 1
 	ExitUsage   = 2
+	// ExitInconclusive is pmd bench gate's, for a machine too noisy to tell.
+	ExitInconclusive = 3
 )
 
 // Root is the grammar of the command line.
@@ -135,11 +137,23 @@ func tell(a *app.App, err error) int {
 		err = errors.New("interrupted")
 	}
 	fmt.Fprintln(a.Stderr, "pmd:", strings.ReplaceAll(err.Error(), "\n", "; "))
+	var as exitAs
+	if errors.As(err, &as) {
+		return as.status
+	}
 	if usage.Is(err) {
 		return ExitUsage
 	}
 	return ExitFailure
 }
+
+// exitAs is an error with a status of its own.
+type exitAs struct {
+	error
+	status int
+}
+
+func (e exitAs) Unwrap() error { return e.error }
 
 // writeJSON writes one JSON value and a newline.
 func writeJSON(w io.Writer, v any) error {
