@@ -319,7 +319,7 @@ func (m *move) await(w *Worker, fresh bool) {
 func (m *move) settled(w *Worker, port PortID) {
 	t := &w.tx[port]
 	if t.drains {
-		_, done := w.settle(t)
+		done := w.settleAll(t)
 		if t.dirty {
 			t.flush()
 		}
@@ -363,6 +363,20 @@ func (w *Worker) settle(t *txPort) (moved int, done bool) {
 		}
 	}
 	return moved, true
+}
+
+// settleAll settles t however often the device has to make room for it. false means
+// that it has not within emptyTime and minTries.
+func (w *Worker) settleAll(t *txPort) bool {
+	start, limit := w.clock.Now(), w.clock.Cycles(emptyTime)
+	for tries := 0; ; tries++ {
+		if _, done := w.settle(t); done {
+			return true
+		}
+		if tries >= minTries && w.clock.Now()-start > limit {
+			return false
+		}
+	}
 }
 
 // empty waits until the device has sent what it has taken from q. false means that

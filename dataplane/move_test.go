@@ -191,6 +191,32 @@ func TestMoveTakesFramesAlong(t *testing.T) {
 	l.balanced(0)
 }
 
+// A queue goes to a worker with a transmit queue of its own, while frames from it wait for
+// another one, whose device takes few at a time: they leave first.
+func TestMoveWaitsForASlowDevice(t *testing.T) {
+	l := newLab(t, dataplane.Config{Stage: to(1), Cores: unpinned(3), Burst: 8})
+	id, a := l.port("a", 0)
+	dev := l.device("b", pmd.Class{NUMANode: -1}, 2)
+	var left []uint64
+	for _, q := range dev.queues {
+		q.(*fakeQueue).left = func(p packet) { left = append(left, p.seq) }
+	}
+	_, err := l.AddPort(dev, dataplane.PortConfig{Workers: []int{1, 2}})
+	require.NoError(t, err)
+	dev.q().slow = 1
+	a.rx = burstOf(1, 0, 8)
+	l.turn(0)
+	l.turn(1)
+	dev.q().room = 2 // of which seven are taken
+	a.rx = burstOf(1, 8, 22)
+	l.turn(0)
+	require.NoError(t, l.MoveQueue(t.Context(), id, 0, 2))
+	a.rx = burstOf(1, 30, 10)
+	l.turn(2)
+	require.Equal(t, count(40), left)
+	l.balanced(0)
+}
+
 func TestMoveQueueMistakes(t *testing.T) {
 	l := newLab(t, dataplane.Config{Stage: pairs, Cores: unpinned(2)})
 	id, a := l.port("a", 0)
