@@ -51,7 +51,7 @@ var imports = map[string][]string{
 	"pmd/afxdp":              {"pmd", "pmd/mbuf", "pmd/journal", "cpu", "queue", "pmd/afxdp/internal/xsk", "pmd/internal/netif", xsys, ebpf, netlink, ethtool, asavie},
 	"pmd/afxdp/internal/vm":  {xzLib},
 	"pmd/afxdp/internal/xsk": {"pmd/mbuf", "queue", xsys},
-	"pmd/internal/netif":     {"cpu", "pmd", xsys, netlink, netns},
+	"pmd/internal/netif":     {"cpu", "pmd", "pmd/journal", xsys, netlink, netns, ethtool},
 	"pmd/internal/netiftest": {"pmd", "pmd/mbuf", "pmd/netlab", "pmd/pmdtest", "dataplane", "dataplane/forward", xsys, testify},
 	"pmd/afpacket":           {"pmd", "pmd/mbuf", "pmd/internal/netif", "dataplane/packet", xsys, netlink},
 	"pmd/null":               {"pmd", "pmd/mbuf", "cpu", "queue", xsysCPU},

@@ -94,6 +94,9 @@ type Info struct {
 	MAC net.HardwareAddr
 	// MTU is the largest packet without its Ethernet header, in bytes.
 	MTU int
+	// Promiscuity is how many have asked the kernel for all of the interface's
+	// frames, this port included (IFLA_PROMISCUITY); 0 for drivers without one.
+	Promiscuity int
 	// NUMANode is the node the device is near to, -1 if unknown.
 	NUMANode int
 	// Up reports whether the port can carry traffic now.

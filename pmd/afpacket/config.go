@@ -58,6 +58,9 @@ type Config struct {
 	// Netns is the network namespace the interface is in: a name under /run/netns or
 	// a path. Default: that of the process.
 	Netns string
+	// JournalDir is where settings of the interface are written down while they are
+	// changed, see package journal. Default: journal.DefaultDir.
+	JournalDir string
 	// Qdisc sends through the interface's queueing discipline. Default: past it.
 	Qdisc bool
 	// NoPromisc leaves frames for other Ethernet addresses to the NIC's filter.

@@ -15,8 +15,12 @@ import (
 	"example.org/pmd/pmd/mbuf"
 )
 
-// Driver opens ports on packet sockets. It has no state; the zero value is ready.
-type Driver struct{}
+// Driver opens ports on packet sockets. The zero value is ready.
+type Driver struct {
+	// JournalDir is where settings of interfaces are written down while they are
+	// changed, see package journal. Default: journal.DefaultDir.
+	JournalDir string
+}
 
 var (
 	_ pmd.Driver = Driver{}
@@ -27,11 +31,12 @@ var (
 func (Driver) Kind() string { return Kind }
 
 // Open implements pmd.Driver.
-func (Driver) Open(_ context.Context, spec pmd.Spec, env pmd.Env) (pmd.Device, error) {
+func (d Driver) Open(_ context.Context, spec pmd.Spec, env pmd.Env) (pmd.Device, error) {
 	cfg, err := configFromSpec(spec)
 	if err != nil {
 		return nil, err
 	}
+	cfg.JournalDir = d.JournalDir
 	return New(cfg, env)
 }
 
@@ -86,7 +91,10 @@ func New(cfg Config, env pmd.Env) (pmd.Device, error) {
 		q := newQueue(pool)
 		p.queues, queues[i] = append(p.queues, q), q
 	}
-	d, err := netif.Hold(ns, cfg.Interface, p, queues, env.Host)
+	d, err := netif.Hold(netif.Config{
+		Driver: Kind, Interface: cfg.Interface, Namespace: ns, Queues: queues, Host: env.Host, JournalDir: cfg.JournalDir,
+		Device: func(k *netif.Keeper) pmd.Device { return &netif.Powered{Keeper: k, Limit: mtuLimit(pool)} },
+	}, p)
 	if err != nil {
 		return nil, fmt.Errorf("afpacket: %s: %w", cfg.Interface, err)
 	}
@@ -128,12 +136,15 @@ func (p *port) Take() (ifindex int, info pmd.Info, err error) {
 	}
 	info = pmd.Info{
 		Name: p.cfg.Name, Driver: Kind, MAC: append(net.HardwareAddr(nil), a.HardwareAddr...), MTU: a.MTU,
-		NUMANode: p.numaNode,
+		NUMANode: p.numaNode, Promiscuity: a.Promisc,
 		Obtained: map[string]string{
 			"interface": a.Name,
 			"ring":      p.cfg.Ring + ", " + strconv.Itoa(p.cfg.RxRing) + " frames",
 			"pool":      p.pool.Name(),
 		},
+	}
+	if !p.cfg.NoPromisc {
+		info.Promiscuity++ // since the link was read
 	}
 	if len(p.queues) > 1 {
 		info.Obtained["fanout"] = p.cfg.Fanout
@@ -188,6 +199,7 @@ func (p *port) Look(l netlink.Link, info *pmd.Info) (lost string) {
 	}
 	info.MTU = a.MTU
 	info.MAC = append(net.HardwareAddr(nil), a.HardwareAddr...)
+	info.Promiscuity = a.Promisc
 	if info.Up, info.Detail = netif.LinkState(l); !info.Up {
 		for _, s := range p.socks {
 			s.clearError()

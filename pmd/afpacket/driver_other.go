@@ -12,7 +12,10 @@ import (
 
 // Driver opens ports on network interfaces. AF_PACKET is Linux's: here every Open
 // fails and says so.
-type Driver struct{}
+type Driver struct {
+	// JournalDir is not used here.
+	JournalDir string
+}
 
 // Kind implements pmd.Driver.
 func (Driver) Kind() string { return Kind }

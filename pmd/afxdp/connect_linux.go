@@ -30,7 +30,7 @@ type connection struct {
 	zeroCopy bool
 	settings *settings // nil if nothing had to change
 	refused  string    // why zero-copy is not to be had, if it was wanted
-	promisc  int       // packet socket, -1 if none
+	promisc  netif.Membership
 	channels channels
 	unpolled string
 	info     pmd.Info
@@ -78,7 +78,7 @@ func (d *Device) connect(ctx context.Context) (*connection, error) {
 	if err := foreignProgram(l); err != nil {
 		return nil, err
 	}
-	conn := &connection{link: l, ifindex: attrs.Index, promisc: -1, channels: d.readChannels(l)}
+	conn := &connection{link: l, ifindex: attrs.Index, channels: d.readChannels(l)}
 	n, err := d.count(conn.channels)
 	if err != nil {
 		return nil, err
@@ -106,9 +106,12 @@ func (d *Device) connect(ctx context.Context) (*connection, error) {
 			name, attrs.MTU, limit, conn.pool.FrameSize(), mtuAdvice(name, attrs.MTU, limit)))
 	}
 	if !d.cfg.NoPromisc {
-		if conn.promisc, err = promiscuous(attrs.Index); err != nil {
+		if err := conn.promisc.Add(attrs.Index, unix.PACKET_MR_PROMISC, nil); err != nil {
 			return fail(d.failed("promiscuous mode", err))
 		}
+	}
+	if err := d.powers.Take(l); err != nil {
+		return fail(d.failed("what was asked of the interface before", err))
 	}
 	if len(d.queues) == 0 {
 		d.queues = make([]*queue, n)
@@ -320,12 +323,9 @@ func (d *Device) hangUp(c *connection) error {
 		c.prog = nil
 	}
 	err = errors.Join(err, d.closeSockets(c))
-	if c.promisc >= 0 {
-		err = errors.Join(err, unix.Close(c.promisc))
-		c.promisc = -1
-	}
+	err = errors.Join(err, c.promisc.Close(), d.powers.Leave())
 	if c.settings != nil {
-		err = errors.Join(err, d.ns.putBack(c.settings.note))
+		err = errors.Join(err, d.ns.PutBack(c.settings.note))
 		c.settings = nil
 	}
 	return err
@@ -356,7 +356,7 @@ func (d *Device) disconnect() error {
 			err = c.settings.note.Remove()
 			c.settings = nil
 		}
-		err = errors.Join(err, d.hangUp(c))
+		err = errors.Join(err, d.powers.Forget(), d.hangUp(c))
 	}
 	for i, q := range d.queues {
 		if c.zeroCopy && entered {

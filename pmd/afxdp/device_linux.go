@@ -16,7 +16,7 @@ type Device struct {
 	cfg Config
 	drv *Driver
 	env pmd.Env
-	ns  namespace
+	ns  netif.Namespace
 	// queues are in order of the interface's queues, from cfg.Queue on. The
 	// slice does not change once the device is open.
 	queues []*queue
@@ -27,6 +27,10 @@ type Device struct {
 	nsID    string
 	stop    chan struct{}
 	stopped sync.WaitGroup
+	// powers is what control has asked of the interface; it belongs to the watching
+	// goroutine too, which calls reaches.
+	powers *netif.Powers
+	calls  *netif.Calls
 
 	// mu guards what follows. It is never held while waiting for the kernel.
 	mu     sync.Mutex
@@ -41,8 +45,9 @@ func (d *Driver) OpenConfig(ctx context.Context, cfg Config, env pmd.Env) (*Devi
 	if err != nil {
 		return nil, err
 	}
-	d.recovered.Do(d.recoverSettings)
-	dev := &Device{cfg: cfg, drv: d, env: env, ns: newNamespace(cfg.Netns), stop: make(chan struct{})}
+	d.recovered.Do(func() { netif.Recover(d.notes()) })
+	dev := &Device{cfg: cfg, drv: d, env: env, ns: netif.NewNamespace(cfg.Netns), stop: make(chan struct{})}
+	dev.powers, dev.calls = netif.NewPowers(dev.ns, d.notes()), netif.NewCalls(dev.stop)
 	var watcher *netif.Watcher
 	err = dev.ns.Do(func() (err error) {
 		// The watcher listens before the port is made, so no change is missed.

@@ -9,6 +9,7 @@ import (
 
 	"example.org/pmd/pmd"
 	"example.org/pmd/pmd/afxdp/internal/xsk"
+	"example.org/pmd/pmd/internal/netif"
 	"example.org/pmd/pmd/mbuf"
 
 	"github.com/vishvananda/netlink"
@@ -66,7 +67,7 @@ func (d *Driver) Probe(_ context.Context, spec pmd.Spec) (pmd.Estimate, error) {
 	if err != nil {
 		return pmd.Estimate{}, err
 	}
-	dev := &Device{cfg: cfg, ns: newNamespace(cfg.Netns)}
+	dev := &Device{cfg: cfg, ns: netif.NewNamespace(cfg.Netns)}
 	var e pmd.Estimate
 	err = dev.ns.Do(func() error {
 		l, err := netlink.LinkByName(cfg.Interface)

@@ -8,31 +8,9 @@ import (
 	"github.com/safchain/ethtool"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"example.org/pmd/pmd/internal/netif"
 )
-
-// withEthtool calls fn with an ethtool socket in the calling thread's namespace.
-func withEthtool(fn func(*ethtool.Ethtool) error) error {
-	e, err := ethtool.NewEthtool()
-	if err != nil {
-		return err
-	}
-	defer e.Close()
-	growStack()
-	return fn(e)
-}
-
-// growStack makes room on the stack for what the ethtool library puts there. It
-// passes addresses of its variables to the kernel as numbers, and they must not
-// move before the call: they would if the stack had to grow on the way.
-//
-//go:noinline
-func growStack() {
-	var room [128 << 10]byte
-	keepRoom(&room)
-}
-
-//go:noinline
-func keepRoom(room *[128 << 10]byte) { room[0] = 1 }
 
 // channels are the receive queues of an interface.
 type channels struct {
@@ -62,7 +40,7 @@ func (d *Device) ethtool(flag, args string) string {
 func (d *Device) readChannels(l netlink.Link) channels {
 	a := l.Attrs()
 	c := channels{most: max(a.NumRxQueues, 1)}
-	err := withEthtool(func(e *ethtool.Ethtool) error {
+	err := netif.WithEthtool(func(e *ethtool.Ethtool) error {
 		ch, err := e.GetChannels(a.Name)
 		if err != nil {
 			return err
@@ -89,7 +67,7 @@ func (d *Device) readChannels(l netlink.Link) channels {
 // (RSS): those of the indirection table, or all if there is none to read.
 func spreads(name string, live int) map[int]bool {
 	set := map[int]bool{}
-	err := withEthtool(func(e *ethtool.Ethtool) error {
+	err := netif.WithEthtool(func(e *ethtool.Ethtool) error {
 		t, err := e.GetIndir(name)
 		if err != nil {
 			return err
@@ -110,7 +88,7 @@ func spreads(name string, live int) map[int]bool {
 
 // hasIndirection reports whether ethtool -X can change where RSS sends.
 func hasIndirection(name string) bool {
-	return withEthtool(func(e *ethtool.Ethtool) error {
+	return netif.WithEthtool(func(e *ethtool.Ethtool) error {
 		t, err := e.GetIndir(name)
 		if err == nil && t.Size == 0 {
 			return unix.EOPNOTSUPP
@@ -186,7 +164,7 @@ func queueList(qs []int) string {
 // driverName returns the kernel's name of an interface's driver, or "?". It is
 // called inside the namespace.
 func driverName(name string) (driver string) {
-	err := withEthtool(func(e *ethtool.Ethtool) (err error) {
+	err := netif.WithEthtool(func(e *ethtool.Ethtool) (err error) {
 		driver, err = e.DriverName(name)
 		return err
 	})

@@ -19,13 +19,14 @@ func (d *Device) describe(c *connection) pmd.Info {
 	info := pmd.Info{
 		Name: d.cfg.Name, Driver: Kind, Mode: ModeCopy,
 		MAC: append(net.HardwareAddr(nil), a.HardwareAddr...), MTU: a.MTU, NUMANode: -1,
+		Promiscuity: a.Promisc,
 		Obtained: map[string]string{
 			"interface":   d.cfg.Interface,
 			"pages":       c.pool.Pages(),
 			"pool":        c.pool.Name(),
 			"frame-size":  fmt.Sprintf("%d, headroom %d", c.pool.FrameSize(), c.pool.Headroom()),
 			"need-wakeup": onOff(!d.cfg.NoNeedWakeup),
-			"promisc":     onOff(c.promisc >= 0),
+			"promisc":     onOff(!d.cfg.NoPromisc),
 		},
 	}
 	switch {
@@ -33,6 +34,9 @@ func (d *Device) describe(c *connection) pmd.Info {
 		info.Mode = ModeZeroCopy
 	case c.generic:
 		info.Mode = ModeGeneric
+	}
+	if !d.cfg.NoPromisc {
+		info.Promiscuity++ // since the link was read
 	}
 	set := func(key, value string) {
 		if value != "" {
@@ -73,6 +77,13 @@ func (d *Device) describeRings(c *connection, set func(key, value string)) {
 		}
 	}
 	set("rings", fmt.Sprintf("rx %d, tx %d, fill %d, comp %d", rx, tx, fill, comp))
+}
+
+func onOff(on bool) string {
+	if on {
+		return "on"
+	}
+	return "off"
 }
 
 // channelsObtained names the queues of the interface that the port polls.

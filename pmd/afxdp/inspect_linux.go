@@ -24,7 +24,7 @@ import (
 // Interfaces lists the interfaces of a network namespace, a name under /run/netns or
 // a path, empty for the caller's own, in order of their numbers.
 func Interfaces(netns string) (names []string, err error) {
-	err = newNamespace(netns).Do(func() error {
+	err = netif.NewNamespace(netns).Do(func() error {
 		links, err := netlink.LinkList()
 		slices.SortFunc(links, func(a, b netlink.Link) int { return cmp.Compare(a.Attrs().Index, b.Attrs().Index) })
 		for _, l := range links {
@@ -43,7 +43,7 @@ func Interfaces(netns string) (names []string, err error) {
 // cannot be read is listed. An interface that is not there is an error that is
 // ENODEV.
 func Inspect(netns, name string) (*Facts, error) {
-	ns := newNamespace(netns)
+	ns := netif.NewNamespace(netns)
 	f := &Facts{Name: name, NUMANode: -1}
 	err := ns.Do(func() error {
 		l, err := netlink.LinkByName(name)
@@ -55,7 +55,7 @@ func Inspect(netns, name string) (*Facts, error) {
 		}
 		f.readLink(l)
 		f.readQueues(ns, l)
-		if err := withEthtool(f.readEthtool); err != nil {
+		if err := netif.WithEthtool(f.readEthtool); err != nil {
 			f.unread("ethtool", err)
 		}
 		if v, ok := l.(*netlink.Veth); ok {
@@ -106,7 +106,7 @@ func (f *Facts) readLink(l netlink.Link) {
 }
 
 // readQueues reads the receive queues and which of them RSS uses.
-func (f *Facts) readQueues(ns namespace, l netlink.Link) {
+func (f *Facts) readQueues(ns netif.Namespace, l netlink.Link) {
 	d := Device{cfg: Config{Interface: f.Name}, ns: ns}
 	c := d.readChannels(l)
 	f.Queues = QueueFacts{
@@ -158,7 +158,7 @@ func findPeer(v *netlink.Veth) *Peer {
 			continue
 		}
 		var p *Peer
-		_ = newNamespace(name).Do(func() error {
+		_ = netif.NewNamespace(name).Do(func() error {
 			p = readPeer(a.ParentIndex)
 			return nil
 		})
@@ -192,7 +192,7 @@ func readPeer(index int) *Peer {
 		return nil
 	}
 	p := &Peer{Name: l.Attrs().Name}
-	err = withEthtool(func(e *ethtool.Ethtool) error {
+	err = netif.WithEthtool(func(e *ethtool.Ethtool) error {
 		all, err := e.Features(p.Name)
 		p.TxChecksum = slices.ContainsFunc(txChecksums, func(name string) bool { return all[name] })
 		return err

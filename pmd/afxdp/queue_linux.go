@@ -304,10 +304,13 @@ func (q *queue) detach() {
 	if q.sock == nil {
 		return
 	}
-	if q.cache != nil {
-		n, bytes, _ := q.rings.Comp.Complete(q.cache, q.txPosted)
-		q.completed(uint64(n), bytes)
+	cache := q.cache
+	if cache == nil {
+		cache = mbuf.NewCache(q.pool) // nobody polls the queue
+		defer cache.Drain()
 	}
+	n, bytes, _ := q.rings.Comp.Complete(cache, q.txPosted)
+	q.completed(uint64(n), bytes)
 	q.Missed()
 	addStatistics(&q.goneMissed, q.lastMissed)
 	q.lastMissed = xsk.Statistics{}

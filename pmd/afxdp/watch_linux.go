@@ -39,6 +39,11 @@ func (d *Device) watch(w *netif.Watcher) {
 				continue
 			}
 		case <-tick.C:
+		case c := <-d.calls.Next():
+			err := c.Fn()
+			w = d.look(w)
+			c.Done(err)
+			continue
 		}
 		// A burst of messages needs one look.
 		for w != nil && len(w.Updates) > 0 {
@@ -69,9 +74,8 @@ func (d *Device) look(w *netif.Watcher) *netif.Watcher {
 	now := d.Info()
 	if now.Obtained["channels"] != was.Obtained["channels"] && connected && d.conn != nil {
 		d.env.Host.Notify(d, recounted(now))
-	} else if now.Up != was.Up || now.Detail != was.Detail || now.Mode != was.Mode || now.MTU != was.MTU ||
-		now.MAC.String() != was.MAC.String() {
-		d.env.Host.Notify(d, change(was.Up, now.Up, connected, now.Detail))
+	} else if text := netif.Change(was, now, connected); text != "" {
+		d.env.Host.Notify(d, text)
 		if text := now.Obtained["unpolled"]; text != "" && !connected && d.conn != nil {
 			d.env.Host.Notify(d, text)
 		}
@@ -86,19 +90,6 @@ func recounted(now pmd.Info) string {
 		text += "; " + more
 	}
 	return text
-}
-
-// change words what happened to a port.
-func change(was, now, connected bool, detail string) string {
-	switch {
-	case now && !connected:
-		return "the interface is back"
-	case now && !was:
-		return "up"
-	case detail != "":
-		return detail
-	}
-	return "changed"
 }
 
 // inspect reads the state of a connected interface.
@@ -133,6 +124,7 @@ func (d *Device) inspect() {
 		d.mu.Lock()
 		d.info.MTU = l.Attrs().MTU
 		d.info.MAC = l.Attrs().HardwareAddr
+		d.info.Promiscuity = l.Attrs().Promisc
 		d.info.Up, d.info.Detail = linkState(l, c)
 		d.mu.Unlock()
 	}

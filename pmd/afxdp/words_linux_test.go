@@ -8,6 +8,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"example.org/pmd/pmd/internal/netif"
 	"example.org/pmd/pmd/journal"
 )
 
@@ -79,9 +80,9 @@ func TestCountOfQueues(t *testing.T) {
 // An offload that cannot be switched off is refused by name, with the way out.
 func TestOffloadHarm(t *testing.T) {
 	for _, o := range offloads {
-		text := harm(journal.Change{Kind: kindFeature, Key: o.name})
+		text := harm(journal.Change{Kind: netif.KindFeature, Key: o.name})
 		assert.Contains(t, text, o.harm)
 		assert.Contains(t, text, "offloads=keep")
 	}
-	assert.Empty(t, harm(journal.Change{Kind: kindSysfs, Key: deferHardIRQs}))
+	assert.Empty(t, harm(journal.Change{Kind: netif.KindSysfs, Key: deferHardIRQs}))
 }

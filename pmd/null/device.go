@@ -3,8 +3,6 @@ package null
 import (
 	"context"
 	"fmt"
-	"net"
-	"slices"
 	"strconv"
 	"sync/atomic"
 
@@ -46,9 +44,10 @@ func (Driver) Open(_ context.Context, spec pmd.Spec, env pmd.Env) (pmd.Device, e
 
 // Device is a null port.
 type Device struct {
+	*pmd.OwnLink
+
 	cfg    Config
-	mac    net.HardwareAddr
-	mtu    int
+	host   pmd.Host
 	queues []pmd.Queue
 	closed atomic.Bool
 }
@@ -56,7 +55,8 @@ type Device struct {
 var _ pmd.Device = (*Device)(nil)
 
 // New opens a null port over a pool of env. If no frame of the pool is out it
-// writes the content into all of them. Errors in cfg wrap pmd.ErrSpec.
+// writes the content into all of them. Errors in cfg wrap pmd.ErrSpec. An env made by
+// hand may lack a Host.
 func New(cfg Config, env pmd.Env) (*Device, error) {
 	pool, err := env.Pool(pmd.Class{NUMANode: -1})
 	if err != nil {
@@ -66,10 +66,8 @@ func New(cfg Config, env pmd.Env) (*Device, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Device{
-		cfg: cfg, mac: pmd.LocalMAC("null", cfg.Name),
-		mtu: pool.MaxLen() - etherLen,
-	}
+	d := &Device{cfg: cfg, host: env.Host}
+	d.OwnLink = pmd.NewOwnLink("null", cfg.Name, pool.MaxLen()-etherLen, d.notify)
 	frame := cfg.frame()
 	stamp(pool, frame)
 	if !cfg.Copy {
@@ -110,17 +108,25 @@ func (d *Device) Info() pmd.Info {
 		content = strconv.Itoa(len(d.cfg.Content)) + " bytes, then zeros"
 	}
 	info := pmd.Info{
-		Name: d.cfg.Name, Driver: "null", MAC: slices.Clone(d.mac), MTU: d.mtu, NUMANode: -1,
+		Name: d.cfg.Name, Driver: "null", NUMANode: -1,
 		Up: !d.closed.Load(), // pairs with the store in Close
 		Obtained: map[string]string{
 			"queues": strconv.Itoa(d.cfg.Queues), "size": strconv.Itoa(d.cfg.Size), "content": content,
 			"copy": onOff(d.cfg.Copy), "rx": onOff(!d.cfg.NoRx), "tx": onOff(!d.cfg.NoTx),
 		},
 	}
+	d.Describe(&info)
 	if !info.Up {
 		info.Detail = "closed"
 	}
 	return info
+}
+
+// notify tells the host that Info has changed.
+func (d *Device) notify(what string) {
+	if d.host != nil {
+		d.host.Notify(d, what)
+	}
 }
 
 // onOff says b the way options do.

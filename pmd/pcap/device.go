@@ -3,9 +3,7 @@ package pcap
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
-	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -42,9 +40,9 @@ func (Driver) Open(ctx context.Context, spec pmd.Spec, env pmd.Env) (pmd.Device,
 
 // Device is a pcap port.
 type Device struct {
+	*pmd.OwnLink
+
 	cfg     Config
-	mac     net.HardwareAddr
-	mtu     int
 	host    pmd.Host
 	queue   *Queue
 	queues  []pmd.Queue
@@ -73,9 +71,9 @@ func New(ctx context.Context, cfg Config, env pmd.Env) (*Device, error) {
 		return nil, fmt.Errorf("pcap %s: %w", cfg.Name, err)
 	}
 	d := &Device{
-		cfg: cfg, mac: pmd.LocalMAC("pcap", cfg.Name), mtu: pool.MaxLen() - etherLen,
-		host: env.Host, closing: make(chan struct{}),
+		cfg: cfg, host: env.Host, closing: make(chan struct{}),
 	}
+	d.OwnLink = pmd.NewOwnLink("pcap", cfg.Name, pool.MaxLen()-etherLen, d.notify)
 	d.queue = &Queue{
 		pool: pool, mem: pool.Mem(), offset: uint32(pool.DataOffset()),
 		epoch: time.Now(), finished: make(chan struct{}),
@@ -180,9 +178,10 @@ func (d *Device) notify(what string) {
 // written any more; a replay that has finished leaves it up.
 func (d *Device) Info() pmd.Info {
 	info := pmd.Info{
-		Name: d.cfg.Name, Driver: "pcap", MAC: slices.Clone(d.mac), MTU: d.mtu, NUMANode: -1,
+		Name: d.cfg.Name, Driver: "pcap", NUMANode: -1,
 		Obtained: map[string]string{},
 	}
+	d.Describe(&info)
 	if d.capture != nil {
 		d.describeReplay(info.Obtained)
 	}

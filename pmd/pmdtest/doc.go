@@ -22,6 +22,7 @@
 //	reopen          close and open at once
 //	two queues      two owners at the same time
 //	allocations     none in steady state
+//	powers          MTU, MAC, modes and groups, of devices that can change them
 //
 // Every check ends with the account of the pool: all frames are found with
 // exactly one owner while the device runs, and all are home after it is closed.

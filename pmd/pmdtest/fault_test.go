@@ -4,8 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net"
 	"runtime"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -175,6 +178,91 @@ func (d *brokenDevice) Close() error {
 	return err
 }
 
+// power names ways in which the powers of a device are broken.
+type power struct {
+	mtuLies, mtuTakesAll, mtuStays, macKept, macTakesAll, silent bool
+	promiscCounts, groupsTakeAll, deaf                           bool
+}
+
+// ownLink is what the good devices have.
+type ownLink interface {
+	pmd.MTUSetter
+	pmd.MACSetter
+}
+
+// brokenPower is a device with powers, some of which are broken.
+type brokenPower struct {
+	*brokenDevice
+	*power
+	own ownLink
+	// counted is how many want promiscuous mode; given is a MAC that was kept as it came.
+	// mtu is one that nobody was told of.
+	counted, mtu int
+	given        net.HardwareAddr
+}
+
+func (d *brokenPower) Info() pmd.Info {
+	i := d.brokenDevice.Info()
+	i.Promiscuity = d.counted
+	if d.mtu != 0 {
+		i.MTU = d.mtu
+	}
+	if d.given != nil {
+		i.MAC = slices.Clone(d.given)
+	}
+	return i
+}
+
+func (d *brokenPower) SetMTU(mtu int) error {
+	switch {
+	case d.silent:
+		return nil
+	case d.deaf && mtu > 0 && mtu < 1<<20:
+		d.mtu = mtu
+		return nil
+	case d.mtuLies && mtu > 0:
+		return d.own.SetMTU(mtu + 1)
+	}
+	err := d.own.SetMTU(mtu)
+	switch {
+	case d.mtuTakesAll && mtu > 1<<20:
+		return nil
+	case d.mtuStays && err != nil:
+		_ = d.own.SetMTU(1000)
+	}
+	return err
+}
+
+func (d *brokenPower) SetMAC(mac net.HardwareAddr) error {
+	err := d.own.SetMAC(mac)
+	switch {
+	case d.macTakesAll:
+		return nil
+	case d.macKept && err == nil:
+		d.given = mac
+	}
+	return err
+}
+
+func (d *brokenPower) SetPromisc(on bool) error {
+	switch {
+	case on && (d.counted == 0 || d.promiscCounts):
+		d.counted++
+	case !on && d.counted > 0:
+		d.counted--
+	}
+	return nil
+}
+
+func (d *brokenPower) SetGroups(groups []net.HardwareAddr) error {
+	for _, g := range groups {
+		if !d.groupsTakeAll && (len(g) != 6 || g[0]&1 == 0) {
+			return syscall.EINVAL
+		}
+	}
+	return nil
+}
+
 // fault is a way to break a device. Harness faults change what is claimed of it.
 type fault struct {
 	name    string
@@ -184,6 +272,7 @@ type fault struct {
 	slow    bool   // it shows by something that never happens
 	queue   broken
 	device  brokenDevice
+	power   power
 	harness func(h *Harness)
 }
 
@@ -197,6 +286,10 @@ func harnessFor(f fault) Harness {
 			bq := f.queue
 			bq.Queue = q
 			bd.queues = append(bd.queues, &bq)
+		}
+		if f.power != (power{}) {
+			pd := f.power
+			return &brokenPower{brokenDevice: &bd, own: d.(ownLink), power: &pd}
 		}
 		return &bd
 	}
@@ -247,6 +340,15 @@ func onRx(fn func(b *broken, got []mbuf.Frame)) func(*broken, []mbuf.Frame) int 
 
 func faults() []fault {
 	return []fault{
+		{name: "another MTU than asked for", base: "null", caught: "powers", says: "MTU in Info", power: power{mtuLies: true}},
+		{name: "any MTU is taken", base: "null", caught: "powers", says: "want an error that is EINVAL", power: power{mtuTakesAll: true}},
+		{name: "a refused MTU changes it", base: "ring", caught: "powers", says: "after one that was refused", power: power{mtuStays: true}},
+		{name: "an MTU that nobody sees", base: "null", caught: "powers", says: "MTU in Info", power: power{silent: true}},
+		{name: "any MAC is taken", base: "null", caught: "powers", says: "MAC", power: power{macTakesAll: true}},
+		{name: "the caller's MAC is kept", base: "ring", caught: "powers", says: "whose caller kept the slice", power: power{macKept: true}},
+		{name: "promiscuous mode is counted", base: "null", caught: "powers", says: "promiscuity when all is off", power: power{promiscCounts: true}},
+		{name: "any group is taken", base: "null", caught: "powers", says: "group 02:00", power: power{groupsTakeAll: true}},
+		{name: "nobody hears of it", base: "null", caught: "powers", says: "a notice of the new MTU", slow: true, power: power{deaf: true}},
 		{name: "no MAC", base: "null", caught: "info", says: "MAC",
 			device: brokenDevice{info: func(i *pmd.Info) { i.MAC = nil }}},
 		{name: "group MAC", base: "null", caught: "info", says: "group",

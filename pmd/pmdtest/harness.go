@@ -2,6 +2,7 @@ package pmdtest
 
 import (
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -81,6 +82,7 @@ func checks() []check {
 		{"reopen", checkReopen},
 		{"two queues", checkTwoQueues},
 		{"allocations", checkAllocations},
+		{"powers", checkPowers},
 	}
 }
 
@@ -94,6 +96,9 @@ func TestDevice(t *testing.T, h Harness) {
 
 // host is the suite's pmd.Host: a lock for each queue stands for its worker.
 type host struct {
+	// notices counts calls of Notify; nothing hangs on it.
+	notices atomic.Int64
+
 	mu    sync.Mutex
 	locks map[pmd.Queue]*sync.Mutex
 }
@@ -120,5 +125,5 @@ func (h *host) Exclusive(q pmd.Queue, fn func()) {
 	fn()
 }
 
-// Notify ignores the news: the checks look for themselves.
-func (h *host) Notify(pmd.Device, string) {}
+// Notify counts: what is new the checks look for themselves.
+func (h *host) Notify(pmd.Device, string) { h.notices.Add(1) }

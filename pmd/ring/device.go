@@ -2,8 +2,6 @@ package ring
 
 import (
 	"fmt"
-	"net"
-	"slices"
 	"strconv"
 	"sync"
 
@@ -16,11 +14,12 @@ const etherLen = 14
 
 // Device is one end of a pair, or a looped port.
 type Device struct {
+	*pmd.OwnLink
+
 	link   *link
 	end    int
 	name   string
 	pair   string
-	mac    net.HardwareAddr
 	host   pmd.Host
 	queues []pmd.Queue
 	// release is called once the last end is closed; nil if nobody asked.
@@ -33,13 +32,15 @@ var _ pmd.Device = (*Device)(nil)
 // newDevice returns end i of l, not yet attached.
 func newDevice(l *link, i int, name, pair string, host pmd.Host) *Device {
 	rx, tx := l.wires[i], l.wires[1-i]
-	return &Device{
-		link: l, end: i, name: name, pair: pair, mac: pmd.LocalMAC("ring", name), host: host,
+	d := &Device{
+		link: l, end: i, name: name, pair: pair, host: host,
 		queues: []pmd.Queue{&Queue{
 			rx: rx, tx: tx, peer: &l.open[l.peer(i)], bell: &l.bells[i], wake: &l.bells[l.peer(i)],
 			pool: l.pool, scratch: make([]mbuf.Frame, rx.Cap()),
 		}},
 	}
+	d.OwnLink = pmd.NewOwnLink("ring", name, l.pool.MaxLen()-etherLen, d.notify)
+	return d
 }
 
 // NewPair makes two ports that are joined, over a pool of env. What a sends b
@@ -89,10 +90,10 @@ func prepare(cfg Config, env pmd.Env) (Config, *mbuf.Pool, error) {
 // Info describes the port. It is up while both ends are open.
 func (d *Device) Info() pmd.Info {
 	info := pmd.Info{
-		Name: d.name, Driver: "ring", MAC: slices.Clone(d.mac),
-		MTU: d.link.pool.MaxLen() - etherLen, NUMANode: -1,
+		Name: d.name, Driver: "ring", NUMANode: -1,
 		Obtained: map[string]string{"size": strconv.Itoa(d.link.wires[0].Cap())},
 	}
+	d.Describe(&info)
 	if d.link.loop {
 		info.Obtained["loop"] = "on"
 	} else {

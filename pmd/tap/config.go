@@ -41,6 +41,9 @@ type Config struct {
 	// Netns is the network namespace the interface is in: a name under /run/netns or
 	// a path. Default: that of the process.
 	Netns string
+	// JournalDir is where settings of the interface are written down while they are
+	// changed, see package journal. Default: journal.DefaultDir.
+	JournalDir string
 	// Down leaves the interface's state as it is; otherwise it is set up.
 	Down bool
 	// Persist leaves the interface behind when the port closes.

@@ -16,8 +16,12 @@ import (
 	"example.org/pmd/pmd/mbuf"
 )
 
-// Driver opens tap ports. It has no state; the zero value is ready.
-type Driver struct{}
+// Driver opens tap ports. The zero value is ready.
+type Driver struct {
+	// JournalDir is where settings of interfaces are written down while they are
+	// changed, see package journal. Default: journal.DefaultDir.
+	JournalDir string
+}
 
 var (
 	_ pmd.Driver = Driver{}
@@ -28,11 +32,12 @@ var (
 func (Driver) Kind() string { return Kind }
 
 // Open implements pmd.Driver.
-func (Driver) Open(_ context.Context, spec pmd.Spec, env pmd.Env) (pmd.Device, error) {
+func (d Driver) Open(_ context.Context, spec pmd.Spec, env pmd.Env) (pmd.Device, error) {
 	cfg, err := configFromSpec(spec)
 	if err != nil {
 		return nil, err
 	}
+	cfg.JournalDir = d.JournalDir
 	return New(cfg, env)
 }
 
@@ -122,7 +127,10 @@ func New(cfg Config, env pmd.Env) (pmd.Device, error) {
 		p.queues, queues[i] = append(p.queues, q), q
 	}
 	p.queues[0].stats = &p.stats
-	d, err := netif.Hold(ns, p.cfg.Interface, p, queues, env.Host)
+	d, err := netif.Hold(netif.Config{
+		Driver: Kind, Interface: p.cfg.Interface, Namespace: ns, Queues: queues, Host: env.Host, JournalDir: cfg.JournalDir,
+		Device: func(k *netif.Keeper) pmd.Device { return &device{k, p} },
+	}, p)
 	if err != nil {
 		return nil, fmt.Errorf("tap: %s: %w", p.cfg.Interface, err)
 	}
@@ -311,7 +319,7 @@ func (p *port) Look(l netlink.Link, info *pmd.Info) (lost string) {
 			p.env.Host.Exclusive(q, func() { q.setMTU(a.MTU) })
 		}
 	}
-	info.MTU = a.MTU
+	info.MTU, info.MAC = a.MTU, p.mac
 	info.Up, info.Detail = netif.LinkState(l)
 	if limit := mtuLimit(p.pool); info.Up && a.MTU > limit {
 		info.Detail = fmt.Sprintf("MTU %d is more than the %d that fit a frame: longer packets are lost, counted as rx_oversize", a.MTU, limit)

@@ -12,7 +12,10 @@ import (
 
 // Driver opens ports on tap devices. They are Linux's: here every Open fails and
 // says so.
-type Driver struct{}
+type Driver struct {
+	// JournalDir is not used here.
+	JournalDir string
+}
 
 // Kind implements pmd.Driver.
 func (Driver) Kind() string { return Kind }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strings"
 	"sync"
 	"time"
 
@@ -34,9 +35,15 @@ type Holder interface {
 // Keeper holds an interface for a driver from Hold to Close: it is the driver's
 // device.
 type Keeper struct {
+	// Powers is what control has asked of the interface. It is for Call.
+	Powers *Powers
+
 	holder    Holder
 	ns        Namespace
 	ifname    string
+	prefix    string
+	dev       pmd.Device // what the host knows the Keeper as
+	calls     *Calls
 	stop      chan struct{}
 	stopped   sync.WaitGroup
 	host      pmd.Host
@@ -53,10 +60,34 @@ type Keeper struct {
 
 var _ pmd.Device = (*Keeper)(nil)
 
-// Hold has h take the interface called ifname for these queues, and follows it until
-// Close. The host is told of every change of Info.
-func Hold(ns Namespace, ifname string, h Holder, queues []pmd.Queue, host pmd.Host) (*Keeper, error) {
-	k := &Keeper{holder: h, ns: ns, ifname: ifname, queues: queues, host: host, stop: make(chan struct{})}
+// Config is what a Keeper needs besides the driver.
+type Config struct {
+	// Driver is the kind of driver, for errors.
+	Driver string
+	// Interface is what is held, in Namespace.
+	Interface string
+	Namespace Namespace
+	// Queues are those of the device.
+	Queues []pmd.Queue
+	Host   pmd.Host
+	// JournalDir is where settings are written down; by default journal.DefaultDir.
+	JournalDir string
+	// Device makes the device that has the powers of the driver around the Keeper.
+	Device func(k *Keeper) pmd.Device
+}
+
+// Hold has h take the interface, and follows it until Close of the device that it
+// returns. The host is told of every change of Info. What killed processes have left
+// changed is put back before.
+func Hold(cfg Config, h Holder) (pmd.Device, error) {
+	ns := cfg.Namespace
+	j := Journal(cfg.JournalDir)
+	Recover(j)
+	k := &Keeper{
+		Powers: NewPowers(ns, j), holder: h, ns: ns, ifname: cfg.Interface, prefix: cfg.Driver + ": " + cfg.Interface,
+		queues: cfg.Queues, host: cfg.Host, stop: make(chan struct{}),
+	}
+	k.calls, k.dev = NewCalls(k.stop), cfg.Device(k)
 	var w *Watcher
 	err := ns.Do(func() (err error) {
 		// The watcher listens before the port is made, so no change is missed.
@@ -74,7 +105,23 @@ func Hold(ns Namespace, ifname string, h Holder, queues []pmd.Queue, host pmd.Ho
 	}
 	k.nsID, k.connected = ns.ID(), true
 	k.stopped.Go(func() { k.watch(w) })
-	return k, nil
+	return k.dev, nil
+}
+
+// Call runs fn with the interface as it is now, on the goroutine that follows it and
+// inside the namespace. When it returns Info tells what has changed. Errors name the
+// driver and the interface.
+func (k *Keeper) Call(fn func(l netlink.Link) error) error {
+	err := k.calls.Do(func() error {
+		if !k.connected {
+			return Gone()
+		}
+		return k.ns.OnLink(k.ifindex, fn)
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %w", k.prefix, err)
+	}
+	return nil
 }
 
 // Queues implements pmd.Device.
@@ -110,7 +157,15 @@ func (k *Keeper) leave() error {
 		return nil
 	}
 	k.connected = false
-	return k.holder.Leave()
+	entered := false
+	err := k.ns.Do(func() error {
+		entered = true
+		return k.Powers.Leave()
+	})
+	if !entered {
+		err = k.Powers.Forget()
+	}
+	return errors.Join(err, k.holder.Leave())
 }
 
 // setState changes what Info says of the link.
@@ -143,6 +198,11 @@ func (k *Keeper) watch(w *Watcher) {
 				continue
 			}
 		case <-t.C:
+		case c := <-k.calls.Next():
+			err := c.Fn()
+			w = k.look(w)
+			c.Done(err)
+			continue
 		}
 		// A burst of messages needs one look.
 		for w != nil && len(w.Updates) > 0 {
@@ -177,24 +237,42 @@ func (k *Keeper) look(w *Watcher) *Watcher {
 // tell has the program hear of a change since was, and returns what is told now.
 func (k *Keeper) tell(was pmd.Info, connected bool) pmd.Info {
 	now := k.Info()
-	if now.Up != was.Up || now.Detail != was.Detail || now.Mode != was.Mode || now.MTU != was.MTU ||
-		now.MAC.String() != was.MAC.String() {
-		k.host.Notify(k, change(was.Up, now.Up, connected, now.Detail))
+	if text := Change(was, now, connected); text != "" {
+		k.host.Notify(k.dev, text)
 	}
 	return now
 }
 
-// change words what happened to a port.
-func change(was, now, connected bool, detail string) string {
-	switch {
-	case now && !connected:
-		return "the interface is back"
-	case now && !was:
-		return "up"
-	case detail != "":
-		return detail
+// Change words what happened to a port that was connected or not, and is nothing if
+// nothing did.
+func Change(was, now pmd.Info, connected bool) string {
+	var parts []string
+	if now.MTU != was.MTU {
+		parts = append(parts, fmt.Sprintf("MTU %d (was %d)", now.MTU, was.MTU))
 	}
-	return "changed"
+	if now.MAC.String() != was.MAC.String() {
+		parts = append(parts, fmt.Sprintf("address %v (was %v)", now.MAC, was.MAC))
+	}
+	if now.Promiscuity != was.Promiscuity {
+		parts = append(parts, fmt.Sprintf("promiscuity %d (was %d)", now.Promiscuity, was.Promiscuity))
+	}
+	if now.Mode != was.Mode {
+		parts = append(parts, fmt.Sprintf("mode %s (was %s)", now.Mode, was.Mode))
+	}
+	switch {
+	case now.Up && !connected:
+		return "the interface is back"
+	case now.Up && !was.Up:
+		return "up"
+	case now.Up != was.Up || now.Detail != was.Detail:
+		if now.Detail != "" {
+			return now.Detail
+		}
+		if len(parts) == 0 {
+			return "changed"
+		}
+	}
+	return strings.Join(parts, ", ")
 }
 
 // inspect reads the state of an interface that is held.
@@ -237,7 +315,16 @@ func (k *Keeper) retake(w *Watcher) *Watcher {
 			// Without one the tick does; it is only slower.
 			w, _ = NewWatcher()
 		}
-		index, info, err = k.holder.Take()
+		if index, info, err = k.holder.Take(); err != nil {
+			return err
+		}
+		l, err := netlink.LinkByIndex(index)
+		if err == nil {
+			err = k.Powers.Take(l)
+		}
+		if err != nil {
+			err = errors.Join(err, k.Powers.Leave(), k.holder.Leave())
+		}
 		return err
 	})
 	switch {
