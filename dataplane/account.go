@@ -189,5 +189,6 @@ func (d *Dataplane) walk(led *mbuf.Ledger) {
 	// of that was sent or dropped before, so it is asked last.
 	for _, w := range d.workers {
 		led.Rest(mbuf.OwnerBurst, w.burst[:w.inHand])
+		led.Rest(mbuf.OwnerBurst, w.spill[:w.spilled])
 	}
 }

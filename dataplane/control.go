@@ -186,7 +186,8 @@ func (d *Dataplane) bury(w *Worker, crash error) {
 	var held []mbuf.Frame
 	_ = d.do(ctx, w, func(w *Worker) {
 		held = append(held, w.burst[:w.inHand]...)
-		w.inHand = 0
+		held = append(held, w.spill[:w.spilled]...)
+		w.inHand, w.spilled = 0, 0
 	})
 	var down []*port
 	for _, p := range d.ports {

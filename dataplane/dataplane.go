@@ -148,6 +148,12 @@ type port struct {
 	purged uint64
 }
 
+// waiting returns how many packets are in the send queue. Whoever drains that stands
+// still, or is the caller.
+func (p *port) waiting() uint64 {
+	return uint64(mbuf.Packets(p.scratch[:p.send.Snapshot(p.scratch)]))
+}
+
 // Dataplane owns workers, ports and pools. Make one with New.
 type Dataplane struct {
 	cfg     Config
@@ -223,7 +229,10 @@ func New(cfg Config) (*Dataplane, error) {
 
 // Env returns what drivers need to open devices for this dataplane.
 func (d *Dataplane) Env() pmd.Env {
-	return pmd.Env{Pool: d.poolFor, Host: host{d}}
+	return pmd.Env{
+		Pool: d.poolFor, Host: host{d},
+		Describe: func(class pmd.Class) mbuf.Config { return class.Config(d.cfg.Pool) },
+	}
 }
 
 // Space returns the table of this dataplane's pools.
@@ -239,17 +248,7 @@ func (d *Dataplane) poolFor(class pmd.Class) (*mbuf.Pool, error) {
 	if p := d.pools[class]; p != nil {
 		return p, nil
 	}
-	cfg := d.cfg.Pool
-	if class.FrameSize != 0 {
-		cfg.FrameSize = class.FrameSize
-	}
-	if class.Headroom != 0 {
-		cfg.Headroom = class.Headroom
-	}
-	if class.Pages != mbuf.HugeAuto {
-		cfg.HugePages = class.Pages
-	}
-	p, err := d.space.NewPool(cfg)
+	p, err := d.space.NewPool(class.Config(d.cfg.Pool))
 	if err != nil {
 		return nil, err
 	}
@@ -387,6 +386,7 @@ func (d *Dataplane) connect(p *port) error {
 		if err := d.do(ctx, w, func(w *Worker) {
 			w.local.Add(p.pool)
 			w.tx = append(w.tx, tx)
+			w.knowMulti(p.pool)
 		}); err != nil {
 			return err
 		}
@@ -412,7 +412,7 @@ func (t *txPort) carries(up bool, why pmd.Reason) { t.up, t.why = up, why }
 func (d *Dataplane) newTx(w *Worker, p *port) txPort {
 	t := txPort{
 		pool: p.pool.ID(), send: p.send, why: pmd.ReasonPortDown,
-		buf: make([]mbuf.Frame, d.cfg.Burst), hold: make([]mbuf.Frame, pmd.MaxBurst),
+		limit: d.cfg.Burst, buf: make([]mbuf.Frame, d.cfg.Burst+mbuf.MaxSegments-1), hold: make([]mbuf.Frame, holdFrames),
 		drains: d.workers[p.owners[0]] == w, drainer: &p.drainer,
 	}
 	return t
@@ -580,9 +580,8 @@ func (d *Dataplane) purge() {
 
 // purgePort drops what is in p's send queue. No worker may use it any more.
 func (d *Dataplane) purgePort(p *port) {
-	before := p.send.Purged()
+	n := p.waiting()
 	_ = p.send.Request(queue.RequestPurge) // every discipline knows it
-	n := p.send.Purged() - before
 	w := d.workers[0]
 	_ = d.do(context.Background(), w, func(w *Worker) { w.tx[p.id].drops[pmd.ReasonStopped] += n })
 }

@@ -71,6 +71,10 @@ type fakeQueue struct {
 	flow    uint32
 	next    uint64
 
+	// part is how many bytes of a packet a frame takes, if the pool is MultiBuffer;
+	// broken counts packets without an end.
+	part, broken int
+
 	// room is how many frames TxBurst takes until they are reclaimed; below 0
 	// there is no limit. stuck keeps Reclaim from completing anything.
 	room  int
@@ -122,37 +126,81 @@ func (q *fakeQueue) Pool() *mbuf.Pool { return q.pool }
 
 func (q *fakeQueue) RxBurst(dst []mbuf.Frame) int {
 	dst = dst[:min(len(dst), pmd.MaxBurst)]
-	if !q.endless {
-		dst = dst[:min(len(dst), len(q.rx))]
-	}
-	cache := q.local.Cache(q.pool.ID())
-	n := cache.TakeFrames(dst, uint32(q.pool.DataOffset()), packetSize, q.pool.Meta(q.port))
-	for i := range dst[:n] {
-		var p packet
+	done := 0
+	for q.endless || len(q.rx) > 0 {
+		p := packet{q.flow, q.next, packetSize}
 		if len(q.rx) > 0 {
-			p, q.rx = q.rx[0], q.rx[1:]
-			dst[i].Len = uint32(p.size)
+			p = q.rx[0]
+		}
+		n := q.receive(p, dst[done:])
+		if n == 0 {
+			break
+		}
+		if len(q.rx) > 0 {
+			q.rx = q.rx[1:]
 		} else {
-			p = packet{q.flow, q.next, packetSize}
 			q.next++
 		}
-		p.write(q.pool.Mem().Bytes(dst[i]))
+		done += n
 		q.c.RxPackets++
-		q.c.RxBytes += uint64(dst[i].Len)
+		q.c.RxBytes += uint64(p.size)
+	}
+	return done
+}
+
+// receive writes a packet into frames, and returns how many: 0 if there are not so
+// many.
+func (q *fakeQueue) receive(p packet, dst []mbuf.Frame) int {
+	part := q.pool.MaxLen()
+	if q.pool.MultiBuffer() && q.part > 0 {
+		part = min(part, max(q.part, (p.size+mbuf.MaxSegments-1)/mbuf.MaxSegments))
+	}
+	n := (p.size + part - 1) / part
+	if n > len(dst) {
+		return 0
+	}
+	dst = dst[:n]
+	cache := q.local.Cache(q.pool.ID())
+	if got := cache.TakeFrames(dst, uint32(q.pool.DataOffset()), uint32(part), q.pool.Meta(q.port)); got < n {
+		cache.PutFrames(dst[:got])
+		return 0
+	}
+	b := make([]byte, p.size)
+	p.write(b)
+	for i := range dst {
+		dst[i].Len = uint32(min(part, len(b)))
+		b = b[copy(q.pool.Mem().Bytes(dst[i]), b):]
+		if i < n-1 {
+			dst[i].Meta |= mbuf.FlagMore
+		}
 	}
 	return n
 }
 
 func (q *fakeQueue) TxBurst(src []mbuf.Frame) int {
 	q.txCalls++
-	src = src[:min(len(src), pmd.MaxBurst)]
+	if len(src) > pmd.MaxBurst {
+		src = src[:mbuf.WholePackets(src, pmd.MaxBurst)]
+	}
 	if q.room >= 0 {
-		src = src[:min(len(src), max(0, q.room-len(q.posted)))]
+		left := max(0, q.room-len(q.posted))
+		n := 0
+		for n < len(src) {
+			k := mbuf.FirstPacket(src[n:])
+			if n+k > left {
+				break
+			}
+			n += k
+		}
+		src = src[:n]
 	}
 	for _, f := range src {
 		if f.Meta.Pool() != q.pool.ID() {
 			panic("a frame of another pool was given to this queue")
 		}
+	}
+	if !mbuf.Sound(src) {
+		q.broken++
 	}
 	q.posted = append(q.posted, src...)
 	return len(src)
@@ -166,13 +214,18 @@ func (q *fakeQueue) Reclaim() int {
 	}
 	done := q.posted
 	if q.slow > 0 {
-		done = done[:min(len(done), q.slow)]
+		done = done[:mbuf.WholePackets(done, q.slow)]
 	}
-	for _, f := range done {
+	for rest := done; len(rest) > 0; {
+		run := rest[:mbuf.FirstPacket(rest)]
+		rest = rest[len(run):]
+		var b []byte
+		for _, f := range run {
+			b = append(b, q.pool.Mem().Bytes(f)...)
+		}
 		q.c.TxPackets++
-		q.c.TxBytes += uint64(f.Len)
+		q.c.TxBytes += uint64(len(b))
 		if q.record {
-			b := q.pool.Mem().Bytes(f)
 			p, intact := readPacket(b)
 			if !intact {
 				q.damaged++
@@ -192,7 +245,7 @@ func (q *fakeQueue) Reclaim() int {
 
 func (q *fakeQueue) Counters() pmd.QueueCounters {
 	c := q.c
-	c.InFlight = uint64(len(q.posted))
+	c.InFlight = uint64(mbuf.Packets(q.posted))
 	return c
 }
 
@@ -229,7 +282,7 @@ func (d *fakeDevice) Close() error {
 	d.info.Up = false
 	for _, q := range d.queues {
 		q := q.(*fakeQueue)
-		q.c.Drops[pmd.ReasonTxLost] += uint64(len(q.posted))
+		q.c.Drops[pmd.ReasonTxLost] += uint64(mbuf.Packets(q.posted))
 		d.space.Free(q.posted)
 		q.posted = nil
 	}

@@ -19,6 +19,8 @@ type Generator interface {
 func (w *Worker) setStage(s Stage) {
 	w.stage = s
 	w.gen, _ = s.(Generator)
+	_, knows := s.(MultiBufferStage)
+	w.screens = !knows
 }
 
 // Owns reports whether w has a queue of port out of its own, so that it is for w

@@ -132,7 +132,7 @@ func (d *Dataplane) newMove(p *port, index int, from, to *Worker) *move {
 	m := &move{
 		port: p.id, q: p.dev.Queues()[index], index: index, from: from, to: to, first: index == 0,
 		several: make([]bool, len(d.ports)), drainer: make([]*Worker, len(d.ports)), direct: make([]bool, len(d.ports)),
-		hold: make([]mbuf.Frame, pmd.MaxBurst), settles: make([]*message, len(d.ports)),
+		hold: make([]mbuf.Frame, holdFrames), settles: make([]*message, len(d.ports)),
 	}
 	for i, o := range d.ports {
 		if o.gone || !o.polled() {

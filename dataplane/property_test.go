@@ -37,24 +37,31 @@ func (s *whim) Process(w *dataplane.Worker, in dataplane.PortID, burst []mbuf.Fr
 		*held = (*held)[:0]
 	}
 	for len(burst) > 0 {
-		n := rapid.IntRange(1, min(len(burst), 9)).Draw(s.rt, "frames")
+		n := 0
+		for range rapid.IntRange(1, 9).Draw(s.rt, "packets") {
+			n += mbuf.FirstPacket(burst[n:])
+		}
 		part := burst[:n]
 		burst = burst[n:]
 		// One port more than there is.
 		out := dataplane.PortID(rapid.IntRange(0, s.ports).Draw(s.rt, "out"))
 		switch rapid.IntRange(doSend, doHold).Draw(s.rt, "what") {
 		case doSend:
+			s.number(w, out, part)
 			for _, f := range part {
-				s.number(w, out, f)
 				w.Send(out, f)
 			}
 		case doSendBurst:
-			for _, f := range part {
-				s.number(w, out, f)
-			}
+			s.number(w, out, part)
 			w.SendBurst(out, part)
 		case doDrop:
 			r := pmd.Reason(rapid.IntRange(int(pmd.ReasonMalformed), int(pmd.ReasonUser)+3).Draw(s.rt, "reason"))
+			if rapid.Bool().Draw(s.rt, "one by one") {
+				for _, f := range part {
+					w.Drop(r, f)
+				}
+				continue
+			}
 			w.DropBurst(r, part)
 		case doHold:
 			*held = append(*held, part...)
@@ -62,18 +69,24 @@ func (s *whim) Process(w *dataplane.Worker, in dataplane.PortID, burst []mbuf.Fr
 	}
 }
 
-// number writes worker and rising number into a frame.
-func (s *whim) number(w *dataplane.Worker, out dataplane.PortID, f mbuf.Frame) {
+// MultiBuffer implements dataplane.MultiBufferStage.
+func (*whim) MultiBuffer() {}
+
+// number writes worker and rising number into packets.
+func (s *whim) number(w *dataplane.Worker, out dataplane.PortID, packets []mbuf.Frame) {
 	n := &s.tickets[w.ID()][out]
-	*n++
-	putTicket(w, f, uint64(w.ID())<<32|*n)
+	for len(packets) > 0 {
+		*n++
+		putTicket(w, packets[0], uint64(w.ID())<<32|*n)
+		packets = packets[mbuf.FirstPacket(packets):]
+	}
 }
 
 func (s *whim) Walk(w *dataplane.Worker, l *mbuf.Ledger) {
 	l.Frames(mbuf.OwnerBurst, s.held[w.ID()])
 }
 
-func (s *whim) Held(w *dataplane.Worker) int { return len(s.held[w.ID()]) }
+func (s *whim) Held(w *dataplane.Worker) int { return mbuf.Packets(s.held[w.ID()]) }
 
 func (s *whim) Release(w *dataplane.Worker) {
 	w.DropBurst(pmd.ReasonUser, s.held[w.ID()])
@@ -81,7 +94,7 @@ func (s *whim) Release(w *dataplane.Worker) {
 }
 
 // Whatever stages, devices, links and control do, each frame is somewhere exactly once, the
-// counters balance, no byte changes, and what one worker sent to a port leaves it
+// counters balance, no byte changes, packets of several frames stay whole, and what one worker sent to a port leaves it
 // in that order.
 func TestConservation(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
@@ -101,12 +114,16 @@ func TestConservation(t *testing.T) {
 		l := &lab{Dataplane: d, t: rt}
 		queues := make([]*fakeQueue, ports)
 		for i := range queues {
-			class := pmd.Class{ZeroCopy: rapid.Bool().Draw(rt, "zero-copy")}
+			class := pmd.Class{ZeroCopy: rapid.Bool().Draw(rt, "zero-copy"), MultiBuffer: rapid.Bool().Draw(rt, "multi-buffer")}
+			if rapid.Bool().Draw(rt, "large frames") {
+				class.FrameSize = 4096
+			}
 			_, queues[i] = l.portOf(string(rune('a'+i)), rapid.IntRange(0, workers-1).Draw(rt, "owner"), class)
+			queues[i].part = rapid.IntRange(patternAt, 4000).Draw(rt, "bytes a frame")
 		}
 		held := func() (n uint64) {
 			for _, h := range stage.held {
-				n += uint64(len(h))
+				n += uint64(mbuf.Packets(h))
 			}
 			return n
 		}
@@ -117,7 +134,15 @@ func TestConservation(t *testing.T) {
 			"receive": func(rt *rapid.T) {
 				n := rapid.IntRange(1, 60).Draw(rt, "packets")
 				q := queues[port.Draw(rt, "port")]
-				q.rx = append(q.rx, burstOf(1, next, n)...)
+				add := burstOf(1, next, n)
+				for i := range add {
+					most := q.pool.MaxPacket() / 3
+					if !q.pool.MultiBuffer() {
+						most = q.pool.MaxLen()
+					}
+					add[i].size = rapid.OneOf(rapid.Just(packetSize), rapid.IntRange(patternAt, most)).Draw(rt, "bytes")
+				}
+				q.rx = append(q.rx, add...)
 				next += n
 			},
 			"room":  func(rt *rapid.T) { queues[port.Draw(rt, "port")].room = rapid.IntRange(-1, 30).Draw(rt, "room") },
@@ -151,7 +176,8 @@ func TestConservation(t *testing.T) {
 		got := l.balanced(0)
 		sent := uint64(0)
 		for _, q := range queues {
-			require.Zero(rt, q.damaged)
+			require.Zero(rt, q.damaged, "packets of which a part is missing, or of another one")
+			require.Zero(rt, q.broken)
 			last := map[uint64]uint64{}
 			for _, n := range q.tickets {
 				require.Greater(rt, n&0xffffffff, last[n>>32], "sent out of order")

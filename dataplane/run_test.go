@@ -27,7 +27,7 @@ func TestConfigMistakes(t *testing.T) {
 		{"burst negative", dataplane.Config{Stage: pairs, Burst: -1}, "burst -1"},
 		{"send queue negative", dataplane.Config{Stage: pairs, SendQueue: -1}, "send queue of -1 frames"},
 		{"send queue too large", dataplane.Config{Stage: pairs, SendQueue: 1<<20 + 1}, "use 1 to 1048576"},
-		{"too many reasons", dataplane.Config{Stage: pairs, Reasons: make([]string, pmd.MaxReasons)}, "32 reasons: at most 18"},
+		{"too many reasons", dataplane.Config{Stage: pairs, Reasons: make([]string, pmd.MaxReasons)}, "32 reasons: at most 17"},
 		{"pool", dataplane.Config{Stage: pairs, Pool: mbuf.Config{Frames: 1}}, "1 frames"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

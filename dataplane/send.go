@@ -19,13 +19,29 @@ func (w *Worker) SendBurst(out PortID, frames []mbuf.Frame) {
 		w.dropFor(t, t.why, frames)
 		return
 	}
-	if w.local.Pools() > 1 {
-		if frames = w.localise(t, frames); len(frames) == 0 {
-			return
-		}
-	}
 	if t.n > 0 {
 		w.flushBuffer(t) // order within a flow: what was sent first leaves first
+	}
+	w.pass(t, frames)
+}
+
+// pass moves frames on to a port that is up: copied, if they are of another pool, and
+// put on the worker's own queue or sent across.
+func (w *Worker) pass(t *txPort, frames []mbuf.Frame) {
+	if w.local.Pools() > 1 {
+		if w.multi {
+			w.passMixed(t, frames, false)
+			return
+		}
+		frames = w.localise(t, frames)
+	}
+	w.move(t, frames)
+}
+
+// move is pass for frames of the port's own pool.
+func (w *Worker) move(t *txPort, frames []mbuf.Frame) {
+	if len(frames) == 0 {
+		return
 	}
 	if t.direct == nil {
 		w.sendAcross(t, frames)
@@ -45,7 +61,7 @@ func (w *Worker) Send(out PortID, f mbuf.Frame) {
 	t := &w.tx[out]
 	t.buf[t.n] = f
 	t.n++
-	if t.n == len(t.buf) {
+	if t.n >= t.limit && (f.Meta&mbuf.FlagMore == 0 || t.n == len(t.buf)) {
 		w.flushBuffer(t)
 	}
 }
@@ -54,31 +70,40 @@ func (w *Worker) Send(out PortID, f mbuf.Frame) {
 // is no room it waits for some, until none has come for 20 ms. It is not for every
 // burst.
 func (w *Worker) SendWaiting(out PortID, frames []mbuf.Frame) {
-	if int(out) < len(w.tx) && w.tx[out].up {
-		t := &w.tx[out]
-		if w.local.Pools() > 1 {
-			frames = w.localise(t, frames)
-		}
-		if t.n > 0 {
-			w.flushBuffer(t)
-		}
-		for end := time.Now().Add(finishTime); len(frames) > 0 && time.Now().Before(end); {
-			n := w.sendSome(t, frames[:min(len(frames), pmd.MaxBurst)])
-			if n > 0 {
-				end = time.Now().Add(finishTime)
-			}
-			frames = frames[n:]
-		}
-	}
-	if len(frames) > 0 {
+	if int(out) >= len(w.tx) || !w.tx[out].up {
 		w.SendBurst(out, frames) // which drops them, for its reasons
+		return
 	}
+	t := &w.tx[out]
+	if t.n > 0 {
+		w.flushBuffer(t)
+	}
+	if w.local.Pools() > 1 {
+		if w.multi {
+			w.passMixed(t, frames, true)
+			return
+		}
+		frames = w.localise(t, frames)
+	}
+	w.moveWaiting(t, frames)
+}
+
+// moveWaiting is move for SendWaiting.
+func (w *Worker) moveWaiting(t *txPort, frames []mbuf.Frame) {
+	for end := time.Now().Add(finishTime); len(frames) > 0 && time.Now().Before(end); {
+		n := w.sendSome(t, w.piece(frames))
+		if n > 0 {
+			end = time.Now().Add(finishTime)
+		}
+		frames = frames[n:]
+	}
+	w.move(t, frames) // drops what there is no room for
 }
 
 // sendSome sends as many frames as there is room for and returns how many.
 func (w *Worker) sendSome(t *txPort, frames []mbuf.Frame) int {
 	if t.direct == nil {
-		return t.send.Offer(frames)
+		return w.offer(t, frames)
 	}
 	n := t.direct.TxBurst(frames)
 	t.direct.Flush()
@@ -102,7 +127,7 @@ func (w *Worker) DropBurst(r pmd.Reason, frames []mbuf.Frame) {
 			n++
 		}
 		if int(port) < len(w.tx) {
-			w.tx[port].drops[r%pmd.MaxReasons] += uint64(n)
+			w.tx[port].drops[r%pmd.MaxReasons] += w.packets(rest[:n])
 		}
 		rest = rest[n:]
 	}
@@ -111,7 +136,7 @@ func (w *Worker) DropBurst(r pmd.Reason, frames []mbuf.Frame) {
 
 // dropFor gives up frames and counts them at the output port t.
 func (w *Worker) dropFor(t *txPort, r pmd.Reason, frames []mbuf.Frame) {
-	t.drops[r] += uint64(len(frames))
+	t.drops[r] += w.packets(frames)
 	w.local.Free(frames)
 }
 
@@ -123,14 +148,7 @@ func (w *Worker) flushBuffer(t *txPort) {
 		w.dropFor(t, t.why, frames)
 		return
 	}
-	if w.local.Pools() > 1 {
-		frames = w.localise(t, frames)
-	}
-	if t.direct == nil {
-		w.sendAcross(t, frames)
-		return
-	}
-	w.put(t, frames)
+	w.pass(t, frames)
 }
 
 // put places frames on the worker's own queue. When that is full it makes the
@@ -139,8 +157,12 @@ func (w *Worker) flushBuffer(t *txPort) {
 func (w *Worker) put(t *txPort, frames []mbuf.Frame) {
 	for len(frames) > pmd.MaxBurst {
 		// A queue that takes no more than this at once is not full for that.
-		w.put(t, frames[:pmd.MaxBurst])
-		frames = frames[pmd.MaxBurst:]
+		part := w.piece(frames)
+		if len(part) == len(frames) {
+			break
+		}
+		w.put(t, part)
+		frames = frames[len(part):]
 	}
 	if w.spent.on {
 		w.lap(&w.spent.stage)
@@ -164,7 +186,7 @@ func (w *Worker) put(t *txPort, frames []mbuf.Frame) {
 
 // sendAcross hands frames to the worker that owns the port.
 func (w *Worker) sendAcross(t *txPort, frames []mbuf.Frame) {
-	n := t.send.Offer(frames)
+	n := w.offer(t, frames)
 	t.drainer.Load().bell.Ring() // pairs with wanted: Offer is sequentially consistent
 	if n < len(frames) {
 		w.dropFor(t, pmd.ReasonSendQueueFull, frames[n:])
@@ -214,6 +236,9 @@ func (w *Worker) drain(t *txPort) int {
 			return 0
 		}
 		t.held = t.send.DequeueBurst(t.hold[:w.poll.each])
+		if w.multi {
+			t.completeHold()
+		}
 	}
 	frames := t.hold[:t.held]
 	if !t.up {

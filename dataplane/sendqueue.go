@@ -65,12 +65,14 @@ func (w *Worker) discard(t *txPort, n int) int {
 	gone := t.held
 	t.held = 0
 	for gone < min(n, maxSettle) {
-		got := t.send.DequeueBurst(t.hold)
-		if got == 0 {
+		t.held = t.send.DequeueBurst(t.hold[:pmd.MaxBurst])
+		if t.held == 0 {
 			break
 		}
-		w.dropFor(t, pmd.ReasonNotPolled, t.hold[:got])
-		gone += got
+		t.completeHold()
+		w.dropFor(t, pmd.ReasonNotPolled, t.hold[:t.held])
+		gone += t.held
+		t.held = 0
 	}
 	return gone
 }

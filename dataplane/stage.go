@@ -17,6 +17,18 @@ type Stage interface {
 	Process(w *Worker, in PortID, burst []mbuf.Frame)
 }
 
+// MultiBufferStage is a Stage that knows packets of several frames: in a burst they
+// are runs, each frame but the last marked with mbuf.FlagMore (see
+// mbuf.FirstPacket). It must send or drop a run as a whole, to one port, and find the
+// headers in its first frame; frames given to Send one by one must follow one another.
+// Other stages are not given such packets: the worker drops them as
+// pmd.ReasonMultiBuffer.
+type MultiBufferStage interface {
+	Stage
+	// MultiBuffer does nothing: having it is the statement.
+	MultiBuffer()
+}
+
 // StageFunc is a function as a Stage.
 type StageFunc func(w *Worker, in PortID, burst []mbuf.Frame)
 
@@ -29,7 +41,7 @@ type FrameHolder interface {
 	Stage
 	// Walk enters the frames held for worker w. Everything stands still.
 	Walk(w *Worker, l *mbuf.Ledger)
-	// Held returns how many frames are held for w. It is called on w.
+	// Held returns how many packets are held for w. It is called on w.
 	Held(w *Worker) int
 	// Release is called on w before the stage is replaced, the worker stops, or
 	// one of its queues goes to another worker; it must send or drop everything

@@ -3,6 +3,7 @@ package dataplane
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"example.org/pmd/pmd"
@@ -166,7 +167,8 @@ func (w *Worker) snapshot(s *workerSnapshot) {
 	s.stopped, s.failed = w.unmanned.Load(), w.failed
 	for i := range w.tx {
 		s.drops[i], s.generated[i], s.counts[i] = w.tx[i].drops, w.tx[i].generated, w.tx[i].counts
-		s.waiting[i] = uint64(w.tx[i].n + w.tx[i].held)
+		t := &w.tx[i]
+		s.waiting[i] = w.packets(t.buf[:t.n]) + w.packets(t.hold[:t.held])
 	}
 	for _, r := range w.rx {
 		s.queues[s.n] = queueSnapshot{r.port, r.index, r.q.Counters()}
@@ -186,11 +188,23 @@ func (d *Dataplane) Stats(ctx context.Context) (*Stats, error) {
 	for i, w := range d.workers {
 		err = errors.Join(err, d.do(ctx, w, func(w *Worker) { w.snapshot(&p.workers[i]) }))
 	}
+	for i, port := range d.ports {
+		n := uint64(port.send.Len())
+		if n > 0 && d.multi() { // frames that are fewer packets: only who drains may look
+			err = errors.Join(err, d.do(ctx, port.drainer.Load(), func(*Worker) { n = port.waiting() }))
+		}
+		p.send[i] = n
+	}
 	if err != nil {
 		return nil, err
 	}
-	p.waiting(d)
+	p.time = time.Now()
 	return d.stats(ctx, p), nil
+}
+
+// multi reports whether packets may have several frames.
+func (d *Dataplane) multi() bool {
+	return slices.ContainsFunc(d.ports, func(p *port) bool { return p.pool.MultiBuffer() })
 }
 
 // StatsWithAccounts is Stats with the accounts of the pools, see Accounts. All of
@@ -204,7 +218,10 @@ func (d *Dataplane) StatsWithAccounts(ctx context.Context) (*Stats, error) {
 		for i, w := range d.workers {
 			w.snapshot(&p.workers[i])
 		}
-		p.waiting(d)
+		for i, port := range d.ports {
+			p.send[i] = port.waiting()
+		}
+		p.time = time.Now()
 	})
 	if err != nil {
 		return nil, err
@@ -226,7 +243,7 @@ func (d *Dataplane) StatsWithAccounts(ctx context.Context) (*Stats, error) {
 type picture struct {
 	time    time.Time
 	workers []workerSnapshot
-	send    []uint64 // frames in the send queue, by port
+	send    []uint64 // packets in the send queue, by port
 }
 
 // newPicture makes room for a picture, so that taking it allocates nothing.
@@ -246,14 +263,6 @@ func (d *Dataplane) newPicture() *picture {
 		}
 	}
 	return p
-}
-
-// waiting notes what is in the send queues, and the time.
-func (p *picture) waiting(d *Dataplane) {
-	p.time = time.Now()
-	for i, port := range d.ports {
-		p.send[i] = uint64(port.send.Len())
-	}
 }
 
 // stats makes statistics of a picture.

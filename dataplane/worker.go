@@ -28,7 +28,10 @@ type Worker struct {
 	fetched  byte // so that fetch's loads are not left out
 	stopping bool
 	many     bool // other workers exist: send queues must be looked at
-	_        xcpu.CacheLinePad
+	// multi: packets may have several frames, of one pool at least. screens: the
+	// stage knows nothing of that.
+	multi, screens bool
+	_              xcpu.CacheLinePad
 
 	// Statistics, written every turn, read by message.
 	turns, emptyTurns uint64
@@ -53,7 +56,12 @@ type Worker struct {
 	// when it last did.
 	slice, sliceStart uint64
 	moves             uint64
-	_                 xcpu.CacheLinePad
+	// spill takes frames that were copied to another pool, see passMixed. It is
+	// there if multi. spilled of them have been and are on their way.
+	spill   []mbuf.Frame
+	spilled int
+	line    []byte // see Gather
+	_       xcpu.CacheLinePad
 
 	// unmanned is true while no goroutine runs the worker; its mail is then
 	// served by whoever sends it, one at a time under serveMu.
@@ -66,6 +74,8 @@ type Worker struct {
 type rxQueue struct {
 	q    pmd.Queue
 	port PortID
+	// multi: packets may have several frames.
+	multi bool
 	// index is the queue's number within its port.
 	index int
 	// wait and arm are q, as far as it can wake who sleeps; else nil.
@@ -75,7 +85,7 @@ type rxQueue struct {
 
 // newRxQueue makes an entry of a worker's table.
 func newRxQueue(q pmd.Queue, port PortID, index int) rxQueue {
-	r := rxQueue{q: q, port: port, index: index}
+	r := rxQueue{q: q, port: port, index: index, multi: q.Pool().MultiBuffer()}
 	r.wait, _ = q.(pmd.Waiter)
 	r.arm, _ = q.(pmd.Armer)
 	return r
@@ -85,6 +95,8 @@ func newRxQueue(q pmd.Queue, port PortID, index int) rxQueue {
 // must be able to see what waits in it.
 type sendQueue interface {
 	queue.Discipline[mbuf.Frame]
+	// OfferBulk takes all frames, one behind the other, or none.
+	OfferBulk(src []mbuf.Frame) bool
 	// Snapshot copies what waits while everything stands still.
 	Snapshot(dst []mbuf.Frame) int
 }
@@ -107,9 +119,10 @@ type txPort struct {
 	// drains says that this worker empties the port's send queue.
 	drains bool
 	pool   uint8
-	// n frames wait in buf, from single sends.
-	n   int
-	buf []mbuf.Frame
+	// n frames wait in buf, from single sends. With limit of them it is full, but
+	// for the rest of the last one's packet.
+	n, limit int
+	buf      []mbuf.Frame
 	// held frames in hold came off the send queue but did not fit on q yet.
 	held int
 	hold []mbuf.Frame
@@ -151,17 +164,30 @@ func (w *Worker) turn() int {
 		w.serve()
 	}
 	work, each, residual := 0, w.poll.each, w.poll.burst
+	visit, plenty := each, each
+	if w.multi {
+		// Room for a packet at least; what is left of it may be too little for the next.
+		visit = max(each, mbuf.MaxSegments)
+		plenty = visit - mbuf.MaxSegments + 1
+	}
 	for full := true; full && residual >= each; {
 		residual -= each
 		full = false
 		for i := range w.handlers {
 			q := &w.handlers[i]
-			n := q.q.RxBurst(w.burst[:each])
+			n := q.q.RxBurst(w.burst[:visit])
 			if w.spent.on {
 				w.lapReceive(n)
 			}
 			if n == 0 {
 				continue
+			}
+			work += n
+			full = full || n >= plenty
+			if q.multi && w.screens {
+				if n = w.screen(w.burst[:n]); n == 0 {
+					continue
+				}
 			}
 			w.inHand = n
 			w.stage.Process(w, q.port, w.burst[:n])
@@ -169,8 +195,6 @@ func (w *Worker) turn() int {
 			if w.spent.on {
 				w.lap(&w.spent.stage)
 			}
-			work += n
-			full = full || n == each
 		}
 	}
 	w.poll.residual = residual

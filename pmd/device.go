@@ -13,6 +13,12 @@ const MaxBurst = 256
 // Queue is one receive and transmit queue pair of a device. It belongs to one
 // goroutine at a time; the calls are not safe for any other. None of them
 // blocks, and none allocates.
+//
+// Where the queue's pool is MultiBuffer, a packet is a run of frames, each but the
+// last marked with mbuf.FlagMore. Bursts hold whole packets then, both ways, and
+// counters count packets, not frames. A packet that dst has no room for is not
+// received, so dst should hold mbuf.MaxSegments frames at least. Of one that has no
+// end in src nothing is sent.
 type Queue interface {
 	// Bind gives the queue to the calling goroutine: b.Local is where frames
 	// are taken from and completed ones go. It is called before any other
@@ -166,6 +172,8 @@ type Host interface {
 type Env struct {
 	// Pool returns the pool for ports of this class, making it if need be.
 	Pool func(class Class) (*mbuf.Pool, error)
+	// Describe tells what such a pool would be, without making it. It may be nil.
+	Describe func(class Class) mbuf.Config
 	// Host is never nil.
 	Host Host
 }
@@ -186,4 +194,31 @@ type Class struct {
 	// Pages says what pages the memory is to be of; mbuf.HugeAuto takes the
 	// program's default.
 	Pages mbuf.HugePages
+	// MultiBuffer is set for ports whose packets may have several frames.
+	MultiBuffer bool
+}
+
+// Config returns the configuration of a pool of this class, where the program's own
+// is c.
+func (class Class) Config(c mbuf.Config) mbuf.Config {
+	if class.FrameSize != 0 {
+		c.FrameSize = class.FrameSize
+	}
+	if class.Headroom != 0 {
+		c.Headroom = class.Headroom
+	}
+	if class.Pages != mbuf.HugeAuto {
+		c.HugePages = class.Pages
+	}
+	c.MultiBuffer = class.MultiBuffer
+	return c
+}
+
+// MaxLen returns the longest packet that one frame of a pool of this class holds, in
+// bytes.
+func (e Env) MaxLen(class Class) int {
+	if e.Describe == nil {
+		return class.Config(mbuf.Config{}).MaxLen()
+	}
+	return e.Describe(class).MaxLen()
 }

@@ -46,6 +46,9 @@ const (
 	// ReasonStagePanic is a frame that was in the hands of a stage that
 	// panicked.
 	ReasonStagePanic
+	// ReasonMultiBuffer is a packet of several frames that the stage knows nothing
+	// of.
+	ReasonMultiBuffer
 	// ReasonStopped is a frame in a transmit buffer or send queue when the
 	// dataplane stopped or its port was taken away.
 	ReasonStopped
@@ -70,6 +73,7 @@ var reasonNames = [ReasonUser]string{
 	ReasonUnanswered:    "unanswered",
 	ReasonNoFrame:       "no_frame",
 	ReasonStagePanic:    "stage_panic",
+	ReasonMultiBuffer:   "multi_buffer",
 	ReasonStopped:       "stopped",
 }
 

@@ -122,6 +122,23 @@ func (q *Classic[T]) Offer(src []T) int {
 	return int(n)
 }
 
+// OfferBulk puts in all of src, one element behind the other, or nothing: false
+// means that there was no room for all. src then stays the caller's, and is not
+// counted as drops.
+func (q *Classic[T]) OfferBulk(src []T) bool {
+	n := uint32(len(src))
+	if len(src) == 0 || len(src) > int(q.limit) {
+		return len(src) == 0
+	}
+	pos, got := q.prod.claim(n, n, q.limit, &q.cons.shared)
+	if got == 0 {
+		return false
+	}
+	q.slots.put(pos, src)
+	q.prod.announce(pos, pos+n)
+	return true
+}
+
 // refuse drops a single element. The free function wants a slice, and what a
 // function value is given escapes to the heap: so there is a stock of boxes.
 func (q *Classic[T]) refuse(v T) {

@@ -19,8 +19,8 @@ func (r *MPMC[T]) Snapshot(dst []T) int {
 }
 
 // Snapshot copies up to len(dst) of the waiting elements to dst, oldest first,
-// and returns how many. They stay in the queue. It is valid only while nobody
-// else uses the queue: behind a barrier, or with producers and consumer gone.
+// and returns how many. They stay in the queue. It is for the consumer, or valid
+// while nobody uses the queue: behind a barrier, or with all gone.
 func (q *Classic[T]) Snapshot(dst []T) int {
 	return snapshot(&q.slots, dst, &q.prod.shared, &q.cons.shared)
 }

@@ -555,7 +555,8 @@ func TestRunRefusesCPU(t *testing.T) {
 	refused(t, p, 2, fmt.Sprintf(`CPU %d .*not allowed.*%d`, cpus[1], cpus[0]))
 }
 
-// TestRunRefusesMTU: a frame must fit into a chunk of the pool.
+// TestRunRefusesMTU: a packet must fit into a chunk of the pool, unless it may have
+// several.
 func TestRunRefusesMTU(t *testing.T) {
 	b := newBench(t)
 	setMTU := func(mtu int) {
@@ -564,8 +565,9 @@ func TestRunRefusesMTU(t *testing.T) {
 		require.NoError(t, b.ports.Handle().LinkSetMTU(l, mtu))
 	}
 	setMTU(3000)
-	p := b.run()
-	refused(t, p, 1, `p1: MTU 3000 is more than the 1774 that fit frames of 2048 bytes; use frame-size=4096 \(MTU up to 3822\), or ip link set dev p1 mtu 1500`)
+	p := command(t, "run", "--port", b.port(0), "--port", b.port(1, "frags=off"), "--socket", b.socket, "--duration", longest)
+	p.start()
+	refused(t, p, 1, `p1: MTU 3000 is more than the 1774 that fit frames of 2048 bytes; use frame-size=4096 \(MTU up to 3822\), or frags=on, or ip link set dev p1 mtu 1500`)
 	b.untouched("p0") // which had been taken before
 	b.untouched("p1")
 	assert.NoFileExists(t, b.socket)

@@ -29,10 +29,14 @@ func (s *csumStage) Process(w *dataplane.Worker, in dataplane.PortID, burst []mb
 	mem := w.Mem(burst[0])
 	var found tally
 	odd := 0
-	for i := range burst {
-		if b := mem.Bytes(burst[i]); !right(b) {
-			s.slowly(b, &found)
-			odd++
+	if w.MultiBuffer() {
+		odd = s.packets(w, burst, &found)
+	} else {
+		for i := range burst {
+			if b := mem.Bytes(burst[i]); !right(b) {
+				s.slowly(b, &found)
+				odd++
+			}
 		}
 	}
 	if odd > 0 {
@@ -41,6 +45,32 @@ func (s *csumStage) Process(w *dataplane.Worker, in dataplane.PortID, burst []mb
 		}
 	}
 	w.SendBurst(s.out.to(in), burst)
+}
+
+// MultiBuffer implements dataplane.MultiBufferStage.
+func (*csumStage) MultiBuffer() {}
+
+// packets does it where packets may have several frames: those are looked at in one
+// piece, and returns for how many it had to look closer.
+func (s *csumStage) packets(w *dataplane.Worker, burst []mbuf.Frame, found *tally) (odd int) {
+	for rest := burst; len(rest) > 0; {
+		packet := rest[:mbuf.FirstPacket(rest)]
+		rest = rest[len(packet):]
+		b := w.Mem(packet[0]).Bytes(packet[0])
+		if len(packet) > 1 {
+			b = w.Gather(packet)
+		}
+		if right(b) {
+			continue
+		}
+		odd++
+		before := *found
+		s.slowly(b, found)
+		if len(packet) > 1 && s.rewrite && *found != before {
+			w.Scatter(packet, b)
+		}
+	}
+	return odd
 }
 
 const (

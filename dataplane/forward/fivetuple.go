@@ -37,8 +37,28 @@ const (
 func (s *fiveSwap) Process(w *dataplane.Worker, in dataplane.PortID, burst []mbuf.Frame) {
 	mem := w.Mem(burst[0])
 	short := 0
-	for i := range burst {
-		f := &burst[i]
+	if w.MultiBuffer() {
+		burst = dropSplit(w, burst)
+		for rest := burst; len(rest) > 0; rest = rest[mbuf.FirstPacket(rest):] {
+			short += swapTuples(mem, rest[:1])
+		}
+	} else {
+		short = swapTuples(mem, burst)
+	}
+	if short > 0 {
+		burst = dropShort(w, burst)
+	}
+	w.SendBurst(s.out.to(in), burst)
+}
+
+// MultiBuffer implements dataplane.MultiBufferStage.
+func (*fiveSwap) MultiBuffer() {}
+
+// swapTuples exchanges what there is in frames that begin a packet, and returns how
+// many are too short for an Ethernet header.
+func swapTuples(mem mbuf.Mem, frames []mbuf.Frame) (short int) {
+	for i := range frames {
+		f := &frames[i]
 		if f.Len < plainLen {
 			if f.Len < packet.EthernetLen {
 				short++
@@ -61,10 +81,7 @@ func (s *fiveSwap) Process(w *dataplane.Worker, in dataplane.PortID, burst []mbu
 		binary.LittleEndian.PutUint64(p[offAddresses:], bits.RotateLeft64(addresses, 32))
 		binary.LittleEndian.PutUint32(p[offTransport:], bits.RotateLeft32(ports, 16))
 	}
-	if short > 0 {
-		burst = dropShort(w, burst)
-	}
-	w.SendBurst(s.out.to(in), burst)
+	return short
 }
 
 // swapSlowly does it for any frame with a whole Ethernet header, as far as its

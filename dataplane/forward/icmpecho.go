@@ -38,7 +38,10 @@ func (s *echoStage) Process(w *dataplane.Worker, in dataplane.PortID, burst []mb
 	mem, mac := w.Mem(burst[0]), s.macs[in]
 	room := w.Local().Cache(burst[0].Meta.Pool()).Pool().FrameSize()
 	keep := 0
-	for _, f := range burst {
+	if w.MultiBuffer() {
+		burst, keep = s.packets(w, burst, mac)
+	}
+	for _, f := range burst[keep:] {
 		// Behind the packet is the rest of its frame; an answer may be longer
 		// than what it answers.
 		end := (f.Addr &^ uint64(room-1)) + uint64(room)
@@ -54,6 +57,33 @@ func (s *echoStage) Process(w *dataplane.Worker, in dataplane.PortID, burst []mb
 	if keep > 0 {
 		w.SendBurst(in, burst[:keep])
 	}
+}
+
+// MultiBuffer implements dataplane.MultiBufferStage.
+func (*echoStage) MultiBuffer() {}
+
+// packets answers the packets of several frames of a burst, in one piece, and puts them
+// to its front: keep frames. The others follow.
+func (s *echoStage) packets(w *dataplane.Worker, burst []mbuf.Frame, mac packet.MAC) (rest []mbuf.Frame, keep int) {
+	var single [pmd.MaxBurst]mbuf.Frame
+	singles := 0
+	for left := burst; len(left) > 0; {
+		run := left[:mbuf.FirstPacket(left)]
+		left = left[len(run):]
+		if len(run) == 1 {
+			single[singles] = run[0]
+			singles++
+			continue
+		}
+		b := w.Gather(run)
+		if answer(b, len(b), mac) != len(b) {
+			w.DropBurst(pmd.ReasonUnanswered, run)
+			continue
+		}
+		w.Scatter(run, b)
+		keep += copy(burst[keep:], run)
+	}
+	return burst[:keep+copy(burst[keep:], single[:singles])], keep
 }
 
 // answer turns the first n bytes of b, a frame, into the answer and returns its

@@ -14,3 +14,6 @@ func newIO(c Config) (dataplane.Stage, error) { return &ioStage{c.Out}, nil }
 func (s *ioStage) Process(w *dataplane.Worker, in dataplane.PortID, burst []mbuf.Frame) {
 	w.SendBurst(s.out.to(in), burst)
 }
+
+// MultiBuffer implements dataplane.MultiBufferStage.
+func (*ioStage) MultiBuffer() {}

@@ -53,8 +53,27 @@ func (s *macStage) Process(w *dataplane.Worker, in dataplane.PortID, burst []mbu
 	h := s.headers[out]
 	mem := w.Mem(burst[0])
 	short := 0
-	for i := range burst {
-		f := &burst[i]
+	if w.MultiBuffer() {
+		for rest := burst; len(rest) > 0; rest = rest[mbuf.FirstPacket(rest):] {
+			short += h.writeTo(mem, rest[:1])
+		}
+	} else {
+		short = h.writeTo(mem, burst)
+	}
+	if short > 0 {
+		burst = dropShort(w, burst)
+	}
+	w.SendBurst(out, burst)
+}
+
+// MultiBuffer implements dataplane.MultiBufferStage.
+func (*macStage) MultiBuffer() {}
+
+// writeTo writes the addresses of frames that begin a packet, and returns how many are
+// too short for that.
+func (h header) writeTo(mem mbuf.Mem, frames []mbuf.Frame) (short int) {
+	for i := range frames {
+		f := &frames[i]
 		if f.Len < ethLen {
 			short++
 			continue
@@ -63,8 +82,5 @@ func (s *macStage) Process(w *dataplane.Worker, in dataplane.PortID, burst []mbu
 		binary.LittleEndian.PutUint64(p[0:8], h.lo)
 		binary.LittleEndian.PutUint32(p[8:12], h.hi)
 	}
-	if short > 0 {
-		burst = dropShort(w, burst)
-	}
-	w.SendBurst(out, burst)
+	return short
 }

@@ -20,18 +20,34 @@ func newMACSwap(c Config) (dataplane.Stage, error) { return &macSwap{c.Out}, nil
 func (s *macSwap) Process(w *dataplane.Worker, in dataplane.PortID, burst []mbuf.Frame) {
 	mem := w.Mem(burst[0])
 	short := 0
-	for i := range burst {
-		f := &burst[i]
+	if w.MultiBuffer() {
+		for rest := burst; len(rest) > 0; rest = rest[mbuf.FirstPacket(rest):] {
+			short += swapBurst(mem, rest[:1])
+		}
+	} else {
+		short = swapBurst(mem, burst)
+	}
+	if short > 0 {
+		burst = dropShort(w, burst)
+	}
+	w.SendBurst(s.out.to(in), burst)
+}
+
+// MultiBuffer implements dataplane.MultiBufferStage.
+func (*macSwap) MultiBuffer() {}
+
+// swapBurst exchanges the addresses of frames that begin a packet, and returns how
+// many are too short for that.
+func swapBurst(mem mbuf.Mem, frames []mbuf.Frame) (short int) {
+	for i := range frames {
+		f := &frames[i]
 		if f.Len < ethLen {
 			short++
 			continue
 		}
 		swap((*[12]byte)(mem[f.Addr:]))
 	}
-	if short > 0 {
-		burst = dropShort(w, burst)
-	}
-	w.SendBurst(s.out.to(in), burst)
+	return short
 }
 
 // swap rotates the twelve address bytes by six: two loads and two stores instead

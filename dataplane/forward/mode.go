@@ -77,17 +77,34 @@ func New(mode string, cfg Config) (dataplane.Stage, error) {
 // ethLen is the length of an Ethernet header without a VLAN tag (IEEE 802.3).
 const ethLen = 14
 
-// dropShort drops the frames of a burst that are too short for an Ethernet header
+// dropShort drops the packets of a burst that are too short for an Ethernet header
 // and returns the others. It is the way out of the fast loops, which count.
 func dropShort(w *dataplane.Worker, burst []mbuf.Frame) []mbuf.Frame {
+	return dropIf(w, burst, func(packet []mbuf.Frame) bool { return packet[0].Len < ethLen })
+}
+
+// splitLen is how much of a packet of several frames must be in the first one, in
+// bytes, where headers beyond Ethernet's are looked for in that.
+const splitLen = 128
+
+// dropSplit drops the packets of several frames whose headers may not all be in the
+// first one and returns the others. The kernel fills a frame before it takes another;
+// only a NIC may not.
+func dropSplit(w *dataplane.Worker, burst []mbuf.Frame) []mbuf.Frame {
+	return dropIf(w, burst, func(packet []mbuf.Frame) bool { return len(packet) > 1 && packet[0].Len < splitLen })
+}
+
+// dropIf drops the packets for which bad is true as malformed.
+func dropIf(w *dataplane.Worker, burst []mbuf.Frame, bad func([]mbuf.Frame) bool) []mbuf.Frame {
 	keep := 0
-	for _, f := range burst {
-		if f.Len < ethLen {
-			w.Drop(reasonShort, f)
+	for rest := burst; len(rest) > 0; {
+		packet := rest[:mbuf.FirstPacket(rest)]
+		rest = rest[len(packet):]
+		if bad(packet) {
+			w.DropBurst(reasonShort, packet)
 			continue
 		}
-		burst[keep] = f
-		keep++
+		keep += copy(burst[keep:], packet)
 	}
 	return burst[:keep]
 }

@@ -40,7 +40,12 @@ type noisyCore struct {
 	random   uint64
 	mem      []byte
 	sink     byte // what was read, so that it is
+	// bounce takes a packet whose frames are at both ends of the ring.
+	bounce [mbuf.MaxSegments]mbuf.Frame
 }
+
+// MultiBuffer implements dataplane.MultiBufferStage.
+func (*noisyStage) MultiBuffer() {}
 
 func newNoisy(c Config) (dataplane.Stage, error) {
 	o := c.Options
@@ -91,6 +96,9 @@ func (s *noisyStage) Process(w *dataplane.Worker, in dataplane.PortID, burst []m
 	if over := core.n + len(burst) - s.depth; over > 0 {
 		s.send(w, core, min(over, core.n), (*dataplane.Worker).SendBurst)
 		if direct := len(burst) - s.depth; direct > 0 {
+			for direct < len(burst) && burst[direct-1].Meta&mbuf.FlagMore != 0 {
+				direct++
+			}
 			w.SendBurst(s.out.to(in), burst[:direct])
 			burst = burst[direct:]
 		}
@@ -124,9 +132,12 @@ func (s *noisyStage) Generate(w *dataplane.Worker) int {
 	return n
 }
 
-// send sends the n frames that have waited longest, each to where its input port
-// is connected.
+// send sends the n frames that have waited longest, and what else is of their packets,
+// each to where its input port is connected.
 func (s *noisyStage) send(w *dataplane.Worker, core *noisyCore, n int, burst func(*dataplane.Worker, dataplane.PortID, []mbuf.Frame)) {
+	for n > 0 && n < core.n && core.at(n-1).Meta&mbuf.FlagMore != 0 {
+		n++
+	}
 	for n > 0 {
 		run := core.ring[core.head:min(core.head+n, len(core.ring))]
 		in := run[0].Meta.Port()
@@ -134,11 +145,34 @@ func (s *noisyStage) send(w *dataplane.Worker, core *noisyCore, n int, burst fun
 		for k < len(run) && run[k].Meta.Port() == in {
 			k++
 		}
-		core.head = (core.head + k) & (len(core.ring) - 1)
-		core.n -= k
-		n -= k
-		burst(w, s.out.to(dataplane.PortID(in)), run[:k])
+		part := core.whole(run[:k])
+		core.head = (core.head + len(part)) & (len(core.ring) - 1)
+		core.n -= len(part)
+		n -= len(part)
+		burst(w, s.out.to(dataplane.PortID(in)), part)
 	}
+}
+
+// at returns the frame that has waited longest but for i others.
+func (core *noisyCore) at(i int) *mbuf.Frame { return &core.ring[(core.head+i)&(len(core.ring)-1)] }
+
+// whole returns the packets of a part of the ring, from its head on, without one that
+// goes on at the ring's beginning; if there is only that, all of it.
+func (core *noisyCore) whole(part []mbuf.Frame) []mbuf.Frame {
+	k := len(part)
+	for k > 0 && part[k-1].Meta&mbuf.FlagMore != 0 {
+		k--
+	}
+	if k > 0 {
+		return part[:k]
+	}
+	for k < min(core.n, len(core.bounce)) {
+		core.bounce[k] = *core.at(k)
+		if k++; core.bounce[k-1].Meta&mbuf.FlagMore == 0 {
+			break
+		}
+	}
+	return core.bounce[:k]
 }
 
 // touch accesses the memory for so many packets.
@@ -179,10 +213,17 @@ func (s *noisyStage) Walk(w *dataplane.Worker, l *mbuf.Ledger) {
 
 // Held implements dataplane.FrameHolder.
 func (s *noisyStage) Held(w *dataplane.Worker) int {
-	if w.ID() < len(s.cores) {
-		return s.cores[w.ID()].n
+	if w.ID() >= len(s.cores) {
+		return 0
 	}
-	return 0
+	core := &s.cores[w.ID()]
+	n := core.n
+	if w.MultiBuffer() {
+		for i := range core.n {
+			n -= int(core.at(i).Meta & mbuf.FlagMore)
+		}
+	}
+	return n
 }
 
 // Release implements dataplane.FrameHolder: it sends what is held, and waits for

@@ -15,3 +15,6 @@ func newRxOnly(Config) (dataplane.Stage, error) { return rxOnly{}, nil }
 func (rxOnly) Process(w *dataplane.Worker, _ dataplane.PortID, burst []mbuf.Frame) {
 	w.DropBurst(pmd.ReasonSink, burst)
 }
+
+// MultiBuffer implements dataplane.MultiBufferStage.
+func (rxOnly) MultiBuffer() {}

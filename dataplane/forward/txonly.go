@@ -158,6 +158,9 @@ func (s *txStage) Process(w *dataplane.Worker, _ dataplane.PortID, burst []mbuf.
 	w.DropBurst(pmd.ReasonSink, burst)
 }
 
+// MultiBuffer implements dataplane.MultiBufferStage.
+func (*txStage) MultiBuffer() {}
+
 // Generate implements dataplane.Generator: a burst at most on each port of which
 // the worker owns a queue.
 func (s *txStage) Generate(w *dataplane.Worker) int {

@@ -22,6 +22,16 @@ const (
 	ModeGeneric = "generic"
 )
 
+// Choices of Config.Frags.
+const (
+	// FragsAuto takes packets of several frames where the interface's MTU asks for
+	// them when the port is opened.
+	FragsAuto = "auto"
+	// FragsOn takes them, FragsOff does not.
+	FragsOn  = "on"
+	FragsOff = "off"
+)
+
 // Config describes a port. The zero value of each field but Interface works.
 type Config struct {
 	// Interface is the network interface. Required.
@@ -50,6 +60,9 @@ type Config struct {
 	Headroom int
 	// Pages says what pages the pool is to be of. Default: the pool's.
 	Pages mbuf.HugePages
+	// Frags is one of the Frags constants: whether a packet may have several frames
+	// (multi-buffer, kernel 6.6 or later). Default FragsAuto.
+	Frags string
 	// NoNeedWakeup binds without XDP_USE_NEED_WAKEUP: the kernel is called to
 	// send at every flush, asked for or not.
 	NoNeedWakeup bool
@@ -112,6 +125,7 @@ func configFromSpec(spec pmd.Spec) (Config, error) {
 		CompRing:       r.PowerOfTwo("comp-ring", 0, minRing, maxRing),
 		FrameSize:      r.PowerOfTwo("frame-size", 0, 0, 4096),
 		Headroom:       r.Int("headroom", 0, 0, mbuf.MaxHeadroom),
+		Frags:          r.OneOf("frags", FragsAuto, FragsOn, FragsOff),
 		NoNeedWakeup:   !r.Bool("need-wakeup", true),
 		BusyPoll:       r.Int("busy-poll", 0, 0, MaxBusyPoll),
 		KeepOffloads:   r.OneOf("offloads", "off", "keep") == "keep",
@@ -150,6 +164,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Mode == "" {
 		c.Mode = ModeAuto
+	}
+	if c.Frags == "" {
+		c.Frags = FragsAuto
 	}
 	for _, ring := range []*int{&c.RxRing, &c.TxRing, &c.FillRing} {
 		if *ring == 0 {

@@ -28,6 +28,7 @@ type connection struct {
 	// not open.
 	socks    []*xsk.Socket
 	zeroCopy bool
+	multi    bool      // packets may have several frames
 	settings *settings // nil if nothing had to change
 	refused  string    // why zero-copy is not to be had, if it was wanted
 	promisc  netif.Membership
@@ -102,8 +103,8 @@ func (d *Device) connect(ctx context.Context) (*connection, error) {
 		return fail(err)
 	}
 	if limit := mtuLimit(conn.pool); attrs.MTU > limit {
-		return fail(fmt.Errorf("afxdp: %s: MTU %d is more than the %d that fit frames of %d bytes; %s",
-			name, attrs.MTU, limit, conn.pool.FrameSize(), mtuAdvice(name, attrs.MTU, limit)))
+		return fail(fmt.Errorf("afxdp: %s: MTU %d is more than the %d that fit %s; %s",
+			name, attrs.MTU, limit, chunksOf(conn.pool), mtuAdvice(name, attrs.MTU, limit)))
 	}
 	if !d.cfg.NoPromisc {
 		if err := conn.promisc.Add(attrs.Index, unix.PACKET_MR_PROMISC, nil); err != nil {
@@ -137,17 +138,40 @@ func (d *Device) posted(pool *mbuf.Pool, n int) int {
 	return max(min(d.cfg.FillRing, pool.Frames()/(4*n)), fillBatch)
 }
 
-// mtuLimit returns the largest MTU whose frames fit into one chunk.
-func mtuLimit(pool *mbuf.Pool) int { return pool.MaxLen() - vlanHeader }
+// mtuLimit returns the largest MTU whose packets a pool's frames can hold.
+func mtuLimit(pool *mbuf.Pool) int { return pool.MaxPacket() - vlanHeader }
+
+// chunksOf words what a packet can have of a pool.
+func chunksOf(pool *mbuf.Pool) string {
+	if pool.MultiBuffer() {
+		return fmt.Sprintf("%d frames of %d bytes", mbuf.MaxSegments, pool.FrameSize())
+	}
+	return fmt.Sprintf("frames of %d bytes", pool.FrameSize())
+}
 
 // mtuAdvice says how to make it fit.
 func mtuAdvice(name string, mtu, limit int) string {
 	large := MaxMTU(4096)
 	set := fmt.Sprintf("ip link set dev %s mtu %d", name, min(limit, 1500))
-	if limit < large && mtu <= large {
-		return fmt.Sprintf("use frame-size=4096 (MTU up to %d), or %s", large, set)
+	switch {
+	case limit < large && mtu <= large:
+		return fmt.Sprintf("use frame-size=4096 (MTU up to %d), or frags=on, or %s", large, set)
+	case limit <= large:
+		return "use frags=on, or " + set
 	}
 	return set
+}
+
+// wantsMulti tells whether packets of an interface with this MTU may have several
+// frames, of pools of this class.
+func (d *Device) wantsMulti(class pmd.Class, mtu int) bool {
+	switch d.cfg.Frags {
+	case FragsOn:
+		return true
+	case FragsOff:
+		return false
+	}
+	return mtu > d.env.MaxLen(class)-vlanHeader
 }
 
 // attachProgram puts prog on the interface in the best mode allowed. On an error
@@ -221,8 +245,25 @@ func (d *Device) openSockets(ctx context.Context, conn *connection) error {
 			err = step.Err // without the advice: it has been taken
 		}
 		conn.refused = fmt.Sprintf("refused by driver %s: %v", driverName(d.cfg.Interface), err)
+		if conn.multi {
+			conn.refused += fmt.Sprintf(" (for packets of several frames; %s)", withoutFrags(conn))
+		}
 	}
-	return d.openSocketsMode(ctx, conn, false)
+	err := d.openSocketsMode(ctx, conn, false)
+	if conn.multi && errors.Is(err, unix.EINVAL) {
+		err = fmt.Errorf("%w; %s", err, withoutFrags(conn))
+	}
+	return err
+}
+
+// withoutFrags says what can be done without packets of several frames.
+func withoutFrags(conn *connection) string {
+	a := conn.link.Attrs()
+	one := conn.pool.MaxLen() - vlanHeader
+	if a.MTU <= one {
+		return "frags=off does without"
+	}
+	return fmt.Sprintf("without, the MTU, now %d, may be %d at most: frags=off, and %s", a.MTU, one, mtuAdvice(a.Name, a.MTU, one))
 }
 
 // openSocketsMode opens the sockets in one mode, or none.
@@ -231,15 +272,18 @@ func (d *Device) openSocketsMode(ctx context.Context, conn *connection, zeroCopy
 	if len(d.queues) > 0 {
 		conn.pool = d.queues[0].pool
 	} else {
-		p, err := d.env.Pool(pmd.Class{
+		class := pmd.Class{
 			NUMANode: d.ns.NUMANode(d.cfg.Interface), ZeroCopy: zeroCopy,
 			FrameSize: d.cfg.FrameSize, Headroom: d.cfg.Headroom, Pages: d.cfg.Pages,
-		})
+		}
+		class.MultiBuffer = d.wantsMulti(class, conn.link.Attrs().MTU)
+		p, err := d.env.Pool(class)
 		if err != nil {
 			return fmt.Errorf("afxdp: %s: %w", d.cfg.Interface, err)
 		}
 		conn.pool = p
 	}
+	conn.multi = conn.pool.MultiBuffer()
 	deadline := time.Now().Add(bindTime)
 	for i := range conn.socks {
 		if err := d.openSocket(ctx, conn, i, deadline); err != nil {
@@ -258,6 +302,9 @@ func (d *Device) openSocket(ctx context.Context, conn *connection, i int, deadli
 	}
 	if !d.cfg.NoNeedWakeup {
 		flags |= unix.XDP_USE_NEED_WAKEUP
+	}
+	if conn.multi {
+		flags |= unix.XDP_USE_SG
 	}
 	pool := conn.pool
 	cfg := xsk.Config{

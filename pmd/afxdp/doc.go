@@ -20,6 +20,13 @@
 // mode in the driver, else generic XDP; Info says what was obtained, as the kernel
 // told.
 //
+// # Packets of several frames
+//
+// Where the MTU asks for it, or frags=on does, the socket is bound with XDP_USE_SG, and
+// a packet may be a run of frames of a pool that is MultiBuffer. It is received and sent
+// as a whole, and counted as one. Such ports share no pool with others, since a UMEM is
+// of one kind.
+//
 // # Settings that are borrowed
 //
 // While a port is open, features of the interface that change frames before an XDP
@@ -51,7 +58,8 @@
 //
 // The number of queues is that of the moment the port was opened: more that come
 // live later are announced, and polled after a restart. A queue that is polled
-// cannot be taken away, the kernel refuses (ethtool -L). No multi-buffer: a frame
-// must fit into one chunk, and an MTU that does not is refused. A veth hands over
+// cannot be taken away, the kernel refuses (ethtool -L). Whether packets may have
+// several frames is decided when the port is opened: an MTU raised later beyond what one
+// holds loses packets. A veth hands over
 // VLAN tags beside the frame unless its peer has txvlan off (ethtool -K). Linux only; kernel 5.11 or later.
 package afxdp

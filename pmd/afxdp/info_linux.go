@@ -27,6 +27,7 @@ func (d *Device) describe(c *connection) pmd.Info {
 			"frame-size":  fmt.Sprintf("%d, headroom %d", c.pool.FrameSize(), c.pool.Headroom()),
 			"need-wakeup": onOff(!d.cfg.NoNeedWakeup),
 			"promisc":     onOff(!d.cfg.NoPromisc),
+			"frags":       onOff(c.multi),
 		},
 	}
 	switch {
@@ -119,7 +120,7 @@ func linkState(l netlink.Link, c *connection) (up bool, detail string) {
 		return up, detail
 	}
 	if a := l.Attrs(); a.MTU > mtuLimit(c.pool) {
-		return true, fmt.Sprintf("MTU %d is more than the %d that fit a frame: longer packets are lost, counted as rx_dropped", a.MTU, mtuLimit(c.pool))
+		return true, fmt.Sprintf("MTU %d is more than the %d that fit %s: longer packets are lost, counted as rx_dropped", a.MTU, mtuLimit(c.pool), chunksOf(c.pool))
 	}
 	return true, ""
 }

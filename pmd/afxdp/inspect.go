@@ -118,6 +118,11 @@ type Peer struct {
 // without headroom of our own.
 func MaxMTU(frameSize int) int { return frameSize - mbuf.KernelHeadroom - vlanHeader }
 
+// MaxFragsMTU is MaxMTU where a packet may have several frames (frags=on).
+func MaxFragsMTU(frameSize int) int {
+	return mbuf.MaxSegments*(frameSize-mbuf.KernelHeadroom) - vlanHeader
+}
+
 // Feature is a feature of the kernel, and how trying it went.
 type Feature struct {
 	// Name is what is tried.

@@ -29,6 +29,8 @@ type queue struct {
 	meta     mbuf.Meta
 	target   int // chunks to keep posted for receiving
 	pause    int // turns until the next kick of a ring that is stuck
+	// multi: packets may have several frames. It never changes.
+	multi bool
 	manner
 
 	// Statistics: the owner's.
@@ -37,7 +39,10 @@ type queue struct {
 	// that have yet to come out of the completion ring.
 	dropsDue, bytesDue uint64
 	rxForeign          uint64
+	rxOversize         uint64
 	compForeign        uint64
+	// inFlight counts the packets that txPosted holds, if multi.
+	inFlight uint64
 	// lastMissed keeps the kernel's statistics of sockets that are gone, and
 	// those of the present one when they were last read.
 	goneMissed, lastMissed xsk.Statistics
@@ -67,7 +72,7 @@ type manner struct {
 // it has one.
 func newQueue(pool *mbuf.Pool, target int) *queue {
 	return &queue{
-		pool: pool, target: target,
+		pool: pool, target: target, multi: pool.MultiBuffer(),
 		rxPosted: mbuf.NewFrameSet(pool), txPosted: mbuf.NewFrameSet(pool), quarantine: mbuf.NewFrameSet(pool),
 	}
 }
@@ -121,16 +126,22 @@ func (q *queue) RxBurst(dst []mbuf.Frame) int {
 	if r == nil {
 		return 0
 	}
-	n, foreign := r.Rx.Receive(dst, q.meta, q.rxPosted)
-	if n > 0 {
-		bytes := uint64(0)
-		for i := range dst[:n] {
-			bytes += uint64(dst[i].Len)
+	var n int
+	if q.multi {
+		n = q.rxPackets(r, dst)
+	} else {
+		var foreign int
+		n, foreign = r.Rx.Receive(dst, q.meta, q.rxPosted)
+		if n > 0 {
+			bytes := uint64(0)
+			for i := range dst[:n] {
+				bytes += uint64(dst[i].Len)
+			}
+			q.c.RxPackets += uint64(n)
+			q.c.RxBytes += bytes
 		}
-		q.c.RxPackets += uint64(n)
-		q.c.RxBytes += bytes
+		q.rxForeign += uint64(foreign)
 	}
-	q.rxForeign += uint64(foreign)
 	if want := q.target - q.rxPosted.Len(); want >= fillBatch {
 		r.Fill.Fill(q.cache, want, q.rxPosted)
 	}
@@ -141,11 +152,59 @@ func (q *queue) RxBurst(dst []mbuf.Frame) int {
 	return n
 }
 
+// rxPackets is the receiving of RxBurst where packets may have several frames.
+func (q *queue) rxPackets(r *xsk.Rings, dst []mbuf.Frame) int {
+	got := r.Rx.ReceivePackets(dst, q.meta, q.rxPosted, q.cache)
+	q.c.RxPackets += got.Packets
+	q.c.RxBytes += got.Bytes
+	q.rxForeign += got.Foreign
+	q.rxOversize += got.Oversize
+	return got.Frames
+}
+
+// txPackets is TxBurst where packets may have several frames.
+func (q *queue) txPackets(r *xsk.Rings, src []mbuf.Frame) int {
+	done := 0
+	for done < len(src) {
+		n, packets, why := r.Tx.PostPackets(src[done:], q.txPosted)
+		done += n
+		q.inFlight += uint64(packets)
+		if why == xsk.Full {
+			break
+		}
+		if why != xsk.Accepted {
+			bad := src[done : done+mbuf.FirstPacket(src[done:])]
+			q.freeBad(bad)
+			q.c.Drops[pmd.ReasonTxInvalid] += uint64(mbuf.Packets(bad))
+			done += len(bad)
+		}
+	}
+	return done
+}
+
+// freeBad frees those frames of a packet that cannot be sent that are ours to free:
+// in the pool, not posted, and not named twice.
+func (q *queue) freeBad(packet []mbuf.Frame) {
+	for i := range packet {
+		at := packet[i].Addr
+		ours := at < uint64(len(q.pool.Mem())) && !q.txPosted.Has(at)
+		for _, f := range packet[:i] {
+			ours = ours && q.pool.Base(f.Addr) != q.pool.Base(at)
+		}
+		if ours {
+			q.cache.PutFrames(packet[i : i+1])
+		}
+	}
+}
+
 // TxBurst implements pmd.Queue.
 func (q *queue) TxBurst(src []mbuf.Frame) int {
 	r := q.rings
 	if r == nil {
 		return 0
+	}
+	if q.multi {
+		return q.txPackets(r, src)
 	}
 	done := 0
 	for done < len(src) {
@@ -201,11 +260,7 @@ func (q *queue) Reclaim() int {
 	if r == nil || q.txPosted.Len() == 0 {
 		return 0
 	}
-	n, bytes, foreign := r.Comp.Complete(q.cache, q.txPosted)
-	q.compForeign += uint64(foreign)
-	if n > 0 {
-		q.completed(uint64(n), bytes)
-	}
+	n := q.complete(q.cache)
 	if q.pause > 0 {
 		q.pause--
 		return n
@@ -219,7 +274,24 @@ func (q *queue) Reclaim() int {
 	return n
 }
 
-// completed counts frames that came out of the completion ring: sent, but for
+// complete takes back what the kernel has done with, and returns how many frames.
+func (q *queue) complete(cache *mbuf.Cache) int {
+	if q.multi {
+		n, packets, bytes, foreign := q.rings.Comp.CompletePackets(cache, q.txPosted)
+		q.compForeign += uint64(foreign)
+		q.inFlight -= uint64(packets)
+		q.completed(uint64(packets), bytes)
+		return n
+	}
+	n, bytes, foreign := q.rings.Comp.Complete(cache, q.txPosted)
+	q.compForeign += uint64(foreign)
+	if n > 0 {
+		q.completed(uint64(n), bytes)
+	}
+	return n
+}
+
+// completed counts packets that came out of the completion ring: sent, but for
 // those that the kernel had said it dropped.
 func (q *queue) completed(n, bytes uint64) {
 	d := min(q.dropsDue, n)
@@ -234,8 +306,16 @@ func (q *queue) completed(n, bytes uint64) {
 // Counters implements pmd.Queue.
 func (q *queue) Counters() pmd.QueueCounters {
 	c := q.c
-	c.InFlight = uint64(q.txPosted.Len())
+	c.InFlight = q.unsent()
 	return c
+}
+
+// unsent returns the number of packets that are posted for sending.
+func (q *queue) unsent() uint64 {
+	if q.multi {
+		return q.inFlight
+	}
+	return uint64(q.txPosted.Len())
 }
 
 // Missed implements pmd.Missed: the six counters of struct xdp_statistics
@@ -256,6 +336,7 @@ func (q *queue) Missed() map[string]uint64 {
 		"rx_fill_ring_empty_descs": g.RxFillRingEmptyDescs + l.RxFillRingEmptyDescs,
 		"tx_ring_empty_descs":      g.TxRingEmptyDescs + l.TxRingEmptyDescs,
 		"rx_foreign":               q.rxForeign,
+		"rx_oversize":              q.rxOversize,
 		"completion_foreign":       q.compForeign,
 	}
 }
@@ -295,6 +376,7 @@ func (q *queue) attach(s *xsk.Socket, m manner, mtu int) {
 func (q *queue) setMTU(mtu int) {
 	if q.rings != nil {
 		q.rings.Tx.SetMaxLen(mtu + vlanHeader)
+		q.rings.Tx.SetMaxPacket(mtu + vlanHeader)
 	}
 }
 
@@ -309,14 +391,13 @@ func (q *queue) detach() {
 		cache = mbuf.NewCache(q.pool) // nobody polls the queue
 		defer cache.Drain()
 	}
-	n, bytes, _ := q.rings.Comp.Complete(cache, q.txPosted)
-	q.completed(uint64(n), bytes)
+	q.complete(cache)
 	q.Missed()
 	addStatistics(&q.goneMissed, q.lastMissed)
 	q.lastMissed = xsk.Statistics{}
 	q.sock, q.rings = nil, nil
-	q.c.Drops[pmd.ReasonTxLost] += uint64(q.txPosted.Len())
-	q.dropsDue, q.bytesDue = 0, 0
+	q.c.Drops[pmd.ReasonTxLost] += q.unsent()
+	q.inFlight, q.dropsDue, q.bytesDue = 0, 0, 0
 	q.quarantine.Merge(q.rxPosted)
 	q.quarantine.Merge(q.txPosted)
 }

@@ -56,12 +56,19 @@ func newRig(t *testing.T, n int, options string) *rig {
 // queue i of each port is polled by worker i.
 func newWideRig(t *testing.T, n, queues int, options string) *rig {
 	t.Helper()
+	return buildRig(t, n, queues, options, func(*rig) {})
+}
+
+// buildRig is newWideRig; ready is called before the ports are opened.
+func buildRig(t *testing.T, n, queues int, options string, ready func(*rig)) *rig {
+	t.Helper()
 	r := &rig{t: t, lab: netlabtest.New(t), queues: queues}
 	r.ports = r.namespace("ports")
 	for i := range n {
 		r.hosts = append(r.hosts, r.namespace(fmt.Sprintf("h%d", i)))
 		r.veths = append(r.veths, r.veth(i))
 	}
+	ready(r)
 	out, err := forward.Connect(n)
 	require.NoError(t, err)
 	stage, err := forward.New("io", forward.Config{Out: out})
@@ -246,6 +253,9 @@ func (r *rig) balanced() {
 		for _, n := range p.Drops {
 			dropped += n
 		}
+	}
+	for _, c := range s.Cores {
+		inHand += c.Held
 	}
 	require.Equal(r.t, received, sent+dropped+inHand, "received = sent + dropped + in hand: %+v", s.Ports)
 }

@@ -14,6 +14,13 @@
 // other cores write is touched once a bulk and not once a frame. A [Local]
 // gathers one core's caches of all pools.
 //
+// # Packets of several frames
+//
+// In a pool that is MultiBuffer a packet may be a run of up to [MaxSegments] frames
+// that follow one another in a burst, each but the last marked with [FlagMore].
+// Whoever handles bursts passes such a run on, or drops it, as a whole, and counts
+// it as one packet. In other pools every frame is a packet.
+//
 // # Owners
 //
 // A frame has one owner at a time: the kernel (posted by a queue), a core's

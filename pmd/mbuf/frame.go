@@ -21,9 +21,15 @@ type Meta uint32
 // received descriptor's options can be carried over.
 const (
 	// FlagMore marks a frame whose packet continues in the next frame of the
-	// burst (XDP_PKT_CONTD, include/uapi/linux/if_xdp.h).
+	// burst (XDP_PKT_CONTD, include/uapi/linux/if_xdp.h). Only frames of a pool
+	// that is MultiBuffer have it.
 	FlagMore Meta = 1 << 0
 )
+
+// MaxSegments is the most frames that a packet may have. It is what the kernel
+// sends in copy mode: a linear part and MAX_SKB_FRAGS others, 17 unless it was
+// built for more (xsk_build_skb, net/xdp/xsk.c).
+const MaxSegments = 18
 
 const (
 	portShift = 8
@@ -62,4 +68,56 @@ type Mem []byte
 func (m Mem) Bytes(f Frame) []byte {
 	end := f.Addr + uint64(f.Len)
 	return m[f.Addr:end:end]
+}
+
+// FirstPacket returns how many of the frames, which begin with a packet, are that
+// packet: all of them if it does not end there, 0 if there are none.
+func FirstPacket(frames []Frame) int {
+	for i := range frames {
+		if frames[i].Meta&FlagMore == 0 {
+			return i + 1
+		}
+	}
+	return len(frames)
+}
+
+// Packets returns how many packets end in these frames. A packet is told by its
+// last frame, so parts of one that are counted apart make one.
+func Packets(frames []Frame) int {
+	n := len(frames)
+	for i := range frames {
+		n -= int(frames[i].Meta & FlagMore)
+	}
+	return n
+}
+
+// WholePackets returns the length of the longest piece of frames, from the first
+// on, that has at most limit frames and ends where a packet does; if the first
+// packet is longer than that, the length of that packet.
+func WholePackets(frames []Frame, limit int) int {
+	if len(frames) <= limit {
+		return len(frames)
+	}
+	for n := limit; n > 0; n-- {
+		if frames[n-1].Meta&FlagMore == 0 {
+			return n
+		}
+	}
+	return FirstPacket(frames)
+}
+
+// Sound reports whether frames are packets as they may be: each of at most
+// MaxSegments frames, and the last one with its end.
+func Sound(frames []Frame) bool {
+	run := 0
+	for i := range frames {
+		run++
+		if run > MaxSegments {
+			return false
+		}
+		if frames[i].Meta&FlagMore == 0 {
+			run = 0
+		}
+	}
+	return run == 0
 }

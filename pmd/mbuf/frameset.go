@@ -17,9 +17,13 @@ type FrameSet struct {
 	n     int
 }
 
-// unknownLen stands for the length of a frame that was added by its address. It is
-// no frame's: chunks are 4096 bytes at most.
-const unknownLen = 0xffff
+const (
+	// unknownLen stands for the length of a frame that was added by its address. It
+	// is no frame's: chunks are 4096 bytes at most.
+	unknownLen = 0xffff
+	// partLen is added to the length of a frame whose packet goes on in another.
+	partLen = 0x8000
+)
 
 // NewFrameSet returns an empty set for frames of p.
 func NewFrameSet(p *Pool) *FrameSet {
@@ -112,6 +116,53 @@ func (s *FrameSet) AddFrames(dst, src []Frame) int {
 	}
 	s.n += len(src)
 	return len(src)
+}
+
+// AddPacket is Add for the chunks of a packet's frames. If one of them cannot be
+// added none is, and it reports false. The frames must be Valid.
+func (s *FrameSet) AddPacket(packet []Frame) bool {
+	for k := range packet {
+		f := &packet[k]
+		i := f.Addr >> s.shift
+		if i >= uint64(len(s.in)) || s.in[i] != 0 {
+			for _, f := range packet[:k] {
+				s.in[f.Addr>>s.shift] = 0
+			}
+			return false
+		}
+		s.in[i] = uint16(f.Len) | uint16(f.Meta&FlagMore)*partLen
+	}
+	s.n += len(packet)
+	return true
+}
+
+// Has reports whether the chunk that addr lies in is in the set.
+func (s *FrameSet) Has(addr uint64) bool {
+	i := addr >> s.shift
+	return i < uint64(len(s.in)) && s.in[i] != 0
+}
+
+// RemovePackets is RemoveAddrs for a set of which AddPacket is used: it returns as
+// well how many packets ended in the frames that it removed.
+func (s *FrameSet) RemovePackets(dst, src []uint64) (n, packets int, bytes uint64) {
+	in, shift := s.in, s.shift&63
+	for _, a := range src {
+		i := a >> shift
+		if i >= uint64(len(in)) || in[i] == 0 {
+			continue
+		}
+		if l := in[i]; l != unknownLen {
+			bytes += uint64(l &^ partLen)
+			packets += int(1 - l/partLen)
+		}
+		in[i] = 0
+		if uint(n) < uint(len(dst)) { // always; it spares the bounds check
+			dst[n] = a
+			n++
+		}
+	}
+	s.n -= n
+	return n, packets, bytes
 }
 
 // RemoveFrames is Remove for the chunks of src, in order. A frame that it removed

@@ -55,6 +55,8 @@ type Config struct {
 	Headroom int
 	// HugePages says what pages to take. Default: huge ones if there are any.
 	HugePages HugePages
+	// MultiBuffer lets packets have several frames, see FlagMore.
+	MultiBuffer bool
 }
 
 // withDefaults fills the fields left zero and checks the rest.
@@ -86,6 +88,16 @@ func (c Config) Validate() error {
 	return err
 }
 
+// MaxLen returns the longest packet that fits into one frame of such a pool, in
+// bytes, or 0 if c is not valid.
+func (c Config) MaxLen() int {
+	c, err := c.withDefaults()
+	if err != nil {
+		return 0
+	}
+	return c.FrameSize - KernelHeadroom - c.Headroom
+}
+
 // Pool is a block of packet memory and the ring of its free frames. Any
 // goroutine may use it; cores do so through a Cache.
 type Pool struct {
@@ -97,6 +109,7 @@ type Pool struct {
 	frames   int
 	shift    uint
 	headroom int
+	multi    bool
 	// free holds the chunk addresses nobody has taken. Cores touch it a bulk
 	// at a time.
 	free  *queue.MPMC[uint64]
@@ -125,6 +138,18 @@ func (p *Pool) DataOffset() int { return KernelHeadroom + p.headroom }
 
 // MaxLen returns the longest packet that fits into one frame, in bytes.
 func (p *Pool) MaxLen() int { return p.FrameSize() - p.DataOffset() }
+
+// MultiBuffer reports whether a packet may have several frames.
+func (p *Pool) MultiBuffer() bool { return p.multi }
+
+// MaxPacket returns the longest packet that the pool's frames can hold, in bytes:
+// MaxLen, or that of MaxSegments frames.
+func (p *Pool) MaxPacket() int {
+	if p.multi {
+		return MaxSegments * p.MaxLen()
+	}
+	return p.MaxLen()
+}
 
 // Mem returns the pool's memory.
 func (p *Pool) Mem() Mem { return p.mem }
@@ -219,7 +244,7 @@ func (s *Space) NewPool(c Config) (*Pool, error) {
 	p := &Pool{
 		id: uint8(id), name: c.Name, mem: mem, unmap: unmap, pages: pages,
 		frames: c.Frames, shift: uint(bits.TrailingZeros(uint(c.FrameSize))), headroom: c.Headroom,
-		free: free,
+		multi: c.MultiBuffer, free: free,
 	}
 	for i := range c.Frames {
 		free.Enqueue(uint64(i) << p.shift)

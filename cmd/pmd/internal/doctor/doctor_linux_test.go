@@ -117,7 +117,7 @@ func TestNetns(t *testing.T) {
 	lab := netlabtest.New(t)
 	here, err := lab.Namespace("here")
 	require.NoError(t, err)
-	_, err = lab.Veth(netlab.VethEnd{Namespace: here, Name: "a", MTU: 9000}, netlab.VethEnd{Namespace: here, Name: "b", MTU: 9000})
+	_, err = lab.Veth(netlab.VethEnd{Namespace: here, Name: "a", MTU: 40000}, netlab.VethEnd{Namespace: here, Name: "b", MTU: 40000})
 	require.NoError(t, err)
 	ns := lab.Name("-here")
 	r, err := Examine(Local(ns), Options{Interfaces: []string{"a", "nosuch"}, Netns: ns})

@@ -352,14 +352,16 @@ func (x *portCheck) offloads() {
 
 // mtu checks that frames fit.
 func (x *portCheck) mtu() {
-	small, large := afxdp.MaxMTU(2048), afxdp.MaxMTU(4096)
+	small, large, most := afxdp.MaxMTU(2048), afxdp.MaxMTU(4096), afxdp.MaxFragsMTU(2048)
 	switch mtu := x.f.MTU; {
 	case mtu <= small:
 		x.found(OK, fmt.Sprintf("MTU %d fits frames of 2048 bytes (up to %d)", mtu, small))
 	case mtu <= large:
-		x.found(Advice, fmt.Sprintf("MTU %d needs frames of 4096 bytes", mtu), x.run("frame-size=4096"))
+		x.found(Advice, fmt.Sprintf("MTU %d takes packets of two frames (Linux 6.6), which many drivers have in copy mode only, or larger frames", mtu), x.run("frame-size=4096"))
+	case mtu <= most:
+		x.found(OK, fmt.Sprintf("MTU %d takes packets of several frames (Linux 6.6), which many drivers have in copy mode only", mtu))
 	default:
-		x.found(Problem, fmt.Sprintf("MTU %d is more than the %d that fit the largest frames", mtu, large), x.inNetns("ip link set dev %s mtu %d", x.name, 1500))
+		x.found(Problem, fmt.Sprintf("MTU %d is more than the %d that fit a packet of frames of 2048 bytes", mtu, most), x.inNetns("ip link set dev %s mtu %d", x.name, 1500))
 	}
 }
 

@@ -59,8 +59,9 @@
 // # Limitations
 //
 // Sockets exist on Linux only; rings and simulation build anywhere. Chunks are
-// aligned, 2048 or 4096 bytes. Packets of several frames are not sent; received
-// parts carry mbuf.FlagMore. One socket serves one queue: sockets that share
+// aligned, 2048 or 4096 bytes. A packet of several frames goes through the calls
+// whose names say packets; one of more than mbuf.MaxSegments frames is neither
+// received nor sent. One socket serves one queue: sockets that share
 // the rings of a queue are not supported. Kernels before 5.4 are refused, since
 // their rings have no flags.
 package xsk

@@ -96,6 +96,9 @@ func (c *Config) hint(step Step, errno unix.Errno) string {
 		case unix.ENODEV:
 			return "no such interface in this network namespace"
 		case unix.EOPNOTSUPP:
+			if c.Bind&unix.XDP_ZEROCOPY != 0 && c.Bind&unix.XDP_USE_SG != 0 {
+				return "the driver has no zero-copy mode here, or none with packets of several frames; use copy mode, or do without the latter"
+			}
 			if c.Bind&unix.XDP_ZEROCOPY != 0 || c.SharedFD != 0 {
 				return "the driver has no zero-copy mode here; use copy mode"
 			}
@@ -106,6 +109,9 @@ func (c *Config) hint(step Step, errno unix.Errno) string {
 		case unix.EINVAL:
 			if c.SharedFD != 0 {
 				return "no such queue, or it is the queue of the socket to share with"
+			}
+			if c.Bind&unix.XDP_USE_SG != 0 {
+				return "no such queue, or a kernel before 6.6, which has no packets of several frames (XDP_USE_SG)"
 			}
 			return fmt.Sprintf("no such queue, or the flags %#x do not go together", c.Bind)
 		}

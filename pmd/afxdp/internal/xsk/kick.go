@@ -6,7 +6,7 @@ import "syscall"
 type KickResult struct {
 	// Calls is the number of system calls made.
 	Calls int
-	// Dropped is the number of frames that the kernel took from the ring and
+	// Dropped is the number of packets that the kernel took from the ring and
 	// completed, but did not send: the device refused them (NET_XMIT_DROP).
 	Dropped int
 	// DroppedBytes is the sum of their lengths. It is exact since Linux 6.17;

@@ -26,7 +26,7 @@ type testingT interface {
 func newTestQueue(t testingT, frames int, cfg SimConfig) *testQueue {
 	t.Helper()
 	// Tests do not bring every frame home, so the pool cannot be released.
-	pool, err := mbuf.NewSpace().NewPool(mbuf.Config{Frames: frames, HugePages: mbuf.HugeOff})
+	pool, err := mbuf.NewSpace().NewPool(mbuf.Config{Frames: frames, HugePages: mbuf.HugeOff, MultiBuffer: cfg.MultiBuffer})
 	require.NoError(t, err)
 	cfg.Mem, cfg.FrameSize = pool.Mem(), uint32(pool.FrameSize())
 	sim, err := NewSim(cfg)

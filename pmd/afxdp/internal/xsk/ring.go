@@ -93,7 +93,8 @@ const (
 	// Full: the ring has no room.
 	Full
 	// BadLength: the frame is empty, longer than the limit, or ends outside
-	// its chunk. The kernel would stop at it. It stays the caller's.
+	// its chunk, or the packet has no end or more frames than may be. The kernel
+	// would stop at it. It stays the caller's.
 	BadLength
 	// NotOurs: the frame lies outside the packet memory or is posted already.
 	// The caller does not own it and must not free it.
@@ -135,9 +136,9 @@ func (r *ring) attach(v view, producer bool) {
 func (q *Rings) attach(rx, tx, fill, comp view, chunk uint32) {
 	g := geometry{chunk: chunk}
 	q.Rx.attach(rx, false)
-	q.Rx.descs = rx.descs
+	q.Rx.descs, q.Rx.skipping = rx.descs, false
 	q.Tx.attach(tx, true)
-	q.Tx.descs, q.Tx.geo, q.Tx.maxLen = tx.descs, g, chunk
+	q.Tx.descs, q.Tx.geo, q.Tx.maxLen, q.Tx.maxPacket = tx.descs, g, chunk, mbuf.MaxSegments*uint64(chunk)
 	q.Tx.taken = q.Tx.peer
 	q.Fill.attach(fill, true)
 	q.Fill.addrs = fill.addrs

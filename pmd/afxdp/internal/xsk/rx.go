@@ -6,6 +6,9 @@ import "example.org/pmd/pmd/mbuf"
 type RxRing struct {
 	ring
 	descs []mbuf.Frame
+	// skipping: what comes next belongs to a packet that is too long, see
+	// ReceivePackets.
+	skipping bool
 }
 
 // Receive moves up to len(dst) received frames from the ring to dst, with meta

@@ -32,10 +32,12 @@ type SimConfig struct {
 	// Polls makes it a NIC that looks at its rings by itself: none of them asks for a
 	// wakeup, and Turn serves them instead of Deliver and Sendto.
 	Polls bool
+	// MultiBuffer is XDP_USE_SG: packets may have several descriptors.
+	MultiBuffer bool
 	// Drop, if set, tells which frames the device refuses: Sendto completes
 	// them, stops, and answers EBUSY.
 	Drop func(packet []byte) bool
-	// Sink, if set, is given the bytes of each frame that is sent.
+	// Sink, if set, is given the bytes of each packet that is sent.
 	Sink func(packet []byte)
 }
 
@@ -59,8 +61,12 @@ type Sim struct {
 	// inFlight holds what was sent and is not complete, oldest first. The room
 	// for completion is reserved as long.
 	inFlight []uint64
-	stats    SimStatistics
-	_        cpu.CacheLinePad
+	// packet is what was read of a packet whose end has not been, and parts of how many
+	// frames; they are in flight, and are not complete before the end is sent.
+	packet []byte
+	parts  int
+	stats  SimStatistics
+	_      cpu.CacheLinePad
 }
 
 // SimStatistics are the counters of a Sim, named as the kernel's.
@@ -164,6 +170,9 @@ func (s *Sim) Deliver(packet []byte, n int) int {
 func (s *Sim) receive(packet []byte) bool {
 	offset := uint64(mbuf.KernelHeadroom + s.cfg.Headroom)
 	if uint64(len(packet))+offset > uint64(s.geo.chunk) {
+		if s.cfg.MultiBuffer {
+			return s.receiveParts(packet, int(uint64(s.geo.chunk)-offset))
+		}
 		s.stats.RxDropped++
 		return false
 	}
@@ -179,6 +188,39 @@ func (s *Sim) receive(packet []byte) bool {
 		return false
 	}
 	s.putRx(mbuf.Frame{Addr: chunk + offset, Len: uint32(len(packet))})
+	return true
+}
+
+// receiveParts is __xsk_rcv for a packet that takes several chunks of room bytes: all
+// of it, or nothing.
+func (s *Sim) receiveParts(packet []byte, room int) bool {
+	var chunks []uint64
+	n := (len(packet) + room - 1) / room
+	for len(chunks) < n {
+		chunk, ok := s.takeChunk()
+		if !ok {
+			s.stats.RxDropped++
+			s.free = append(s.free, chunks...)
+			return false
+		}
+		chunks = append(chunks, chunk)
+	}
+	if s.rx.spare(0) < uint32(n) {
+		s.rx.cons = atomic.LoadUint32(s.rx.consumer) // pairs with ring.publish
+	}
+	if s.rx.spare(0) < uint32(n) {
+		s.stats.RxRingFull++
+		s.free = append(s.free, chunks...)
+		return false
+	}
+	for i, chunk := range chunks {
+		d := mbuf.Frame{Addr: chunk + uint64(int(s.geo.chunk)-room), Len: uint32(min(room, len(packet)))}
+		packet = packet[copy(s.cfg.Mem[d.Addr:][:d.Len], packet):]
+		if i < n-1 {
+			d.Meta = mbuf.FlagMore
+		}
+		s.putRx(d)
+	}
 	return true
 }
 
@@ -240,7 +282,7 @@ func (s *Sim) InjectCompletion(addr uint64) bool {
 // completes what it sent, and answers as __xsk_generic_xmit does.
 func (s *Sim) Sendto() syscall.Errno {
 	errno := s.xmit()
-	s.Complete(len(s.inFlight))
+	s.Complete(len(s.inFlight) - s.parts)
 	return errno
 }
 
@@ -263,6 +305,13 @@ func (s *Sim) xmit() syscall.Errno {
 		s.tx.cons++
 		s.inFlight = append(s.inFlight, d.Addr)
 		packet := s.cfg.Mem[d.Addr:][:d.Len]
+		if s.cfg.MultiBuffer {
+			s.packet = append(s.packet, packet...)
+			if s.parts++; d.Meta&mbuf.FlagMore != 0 {
+				continue
+			}
+			packet, s.packet, s.parts = s.packet, s.packet[:0], 0
+		}
 		if s.cfg.Drop != nil && s.cfg.Drop(packet) {
 			errno = syscall.EBUSY
 			break
@@ -288,11 +337,19 @@ func (s *Sim) peekTx() (mbuf.Frame, bool) {
 		}
 	}
 	d := s.tx.descs[s.tx.cons&(s.tx.entries-1)]
-	if d.Addr >= uint64(len(s.cfg.Mem)) || d.Len-1 >= s.geo.lastLen(d.Addr) || d.Meta != 0 {
+	if d.Addr >= uint64(len(s.cfg.Mem)) || d.Len-1 >= s.geo.lastLen(d.Addr) || d.Meta&^s.options() != 0 {
 		s.stats.TxInvalidDescs++
 		return d, false
 	}
 	return d, true
+}
+
+// options are the bits that a descriptor's options may have.
+func (s *Sim) options() mbuf.Meta {
+	if s.cfg.MultiBuffer {
+		return mbuf.FlagMore
+	}
+	return 0
 }
 
 func (s *Sim) releaseTx() {
@@ -300,10 +357,10 @@ func (s *Sim) releaseTx() {
 	atomic.StoreUint32(s.tx.consumer, s.tx.cons)
 }
 
-// Complete completes the n oldest frames in flight, or all there are, and
-// returns how many.
+// Complete completes the n oldest frames in flight, or all there are whose packets
+// were sent, and returns how many.
 func (s *Sim) Complete(n int) int {
-	n = min(n, len(s.inFlight))
+	n = min(n, len(s.inFlight)-s.parts)
 	for _, a := range s.inFlight[:n] {
 		s.complete(a)
 	}

@@ -9,8 +9,9 @@ import (
 // TxRing is the transmit ring: we produce, the kernel consumes.
 type TxRing struct {
 	ring
-	geo    geometry
-	maxLen uint32
+	geo       geometry
+	maxLen    uint32
+	maxPacket uint64 // of PostPackets, in bytes
 	// taken is how far the kernel has got as far as we can know: its published
 	// index, and the dropped frames it told of that are not in that yet.
 	taken uint32
@@ -119,15 +120,23 @@ func (r *TxRing) sync(now uint32) {
 	}
 }
 
-// droppedLen returns the length of the frame that the kernel has just dropped,
-// where now is the index it publishes. If frames left in the same call now is
+// droppedLen returns the length of the packet that the kernel has just dropped,
+// where now is the index it publishes. If packets left in the same call now is
 // news and the dropped one is the last before it; if not, nothing was published,
 // and it is the one after those known to be taken (__xsk_generic_xmit, out:).
 func (r *TxRing) droppedLen(now uint32) uint32 {
 	if int32(now-r.taken) > 0 {
 		r.taken = now
-	} else if r.taken != r.own {
-		r.taken++
+	} else {
+		for more := true; more && r.taken != r.own; r.taken++ {
+			more = r.descs[r.taken&(r.size-1)].Meta&mbuf.FlagMore != 0
+		}
 	}
-	return r.descs[(r.taken-1)&(r.size-1)].Len
+	length := uint32(0)
+	for at := r.taken - 1; ; at-- {
+		length += r.descs[at&(r.size-1)].Len
+		if before := &r.descs[(at-1)&(r.size-1)]; before.Meta&mbuf.FlagMore == 0 || r.taken-at >= mbuf.MaxSegments {
+			return length
+		}
+	}
 }
