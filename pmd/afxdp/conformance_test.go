@@ -13,6 +13,7 @@ import (
 
 	"example.org/pmd/pmd"
 	"example.org/pmd/pmd/afxdp"
+	"example.org/pmd/pmd/mbuf"
 	"example.org/pmd/pmd/netlab"
 	"example.org/pmd/pmd/netlab/netlabtest"
 	"example.org/pmd/pmd/pmdtest"
@@ -21,23 +22,24 @@ import (
 // The conformance suite over veth pairs of one and of two queues.
 func TestConformance(t *testing.T) {
 	for _, queues := range []int{1, 2} {
-		t.Run(fmt.Sprintf("queues=%d", queues), func(t *testing.T) { conformance(t, queues) })
+		t.Run(fmt.Sprintf("queues=%d", queues), func(t *testing.T) { conformance(t, queues, 1500) })
 	}
+	t.Run("jumbo", func(t *testing.T) { conformance(t, 1, jumbo) })
 }
 
 // conformance runs the suite. The far side is a packet socket that hears the
 // suite's EtherType (0x88b5) alone and sends on its first queue.
-func conformance(t *testing.T, queues int) {
+func conformance(t *testing.T, queues, mtu int) {
 	lab := netlabtest.New(t)
 	host, err := lab.Namespace("host")
 	require.NoError(t, err)
 	ports, err := lab.Namespace("ports")
 	require.NoError(t, err)
-	_, err = lab.Veth(netlab.VethEnd{Namespace: host, Name: "h0", Queues: queues}, netlab.VethEnd{Namespace: ports, Name: "p0"})
+	_, err = lab.Veth(netlab.VethEnd{Namespace: host, Name: "h0", Queues: queues, MTU: mtu}, netlab.VethEnd{Namespace: ports, Name: "p0", MTU: mtu})
 	require.NoError(t, err)
 	setChannels(t, host, "h0", queues, 1)
 	pmdtest.TestDevice(t, pmdtest.Harness{
-		Async: true,
+		Async: true, Pool: mbuf.Config{MultiBuffer: mtu == jumbo}, MaxPacket: mtu + 14,
 		Open: func(t testing.TB, env pmd.Env) pmdtest.Setup {
 			spec, err := pmd.ParseSpec("p0,netns=" + ports.Path())
 			require.NoError(t, err)
@@ -58,7 +60,7 @@ func conformance(t *testing.T, queues int) {
 				}
 				return unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: 0xb588, Ifindex: ifi.Index})
 			}))
-			buf := make([]byte, 4096)
+			buf := make([]byte, 1<<14)
 			return pmdtest.Setup{
 				Device: dev,
 				Inject: func(packets [][]byte) int {

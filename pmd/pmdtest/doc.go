@@ -14,6 +14,7 @@
 //	never blocks    no call waits for traffic or room
 //	content         bytes arrive whole and in order, both ways
 //	unsent tail     what TxBurst does not take stays the caller's
+//	whole packets   of several frames, if the pool is MultiBuffer: never in part
 //	invalid frames  empty, too long and stray ones are counted; the rest goes on
 //	exhaustion      with no free frame nothing breaks; with frames back it goes on
 //	statistics      counters add up at every burst, in packets and bytes

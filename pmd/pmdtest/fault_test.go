@@ -305,6 +305,22 @@ func harnessFor(f fault) Harness {
 			require.NoError(t, err)
 			return Setup{Device: wrap(d)}
 		}
+	case "parts":
+		h.Pool.MultiBuffer = true
+		h.Open = func(t testing.TB, env pmd.Env) Setup {
+			pool, err := env.Pool(pmd.Class{NUMANode: -1, MultiBuffer: true})
+			require.NoError(t, err)
+			q := &parts{pool: pool}
+			d, err := null.New(null.Config{}, env) // for what a device says
+			require.NoError(t, err)
+			w := wrap(d).(*brokenDevice)
+			w.queues[0].(*broken).Queue = q
+			return Setup{Device: w, Inject: q.inject, Collect: func() [][]byte {
+				out := q.out
+				q.out = nil
+				return out
+			}}
+		}
 	case "ring":
 		h.Open = func(t testing.TB, env pmd.Env) Setup {
 			a, b, err := ring.NewPair(ring.Config{Size: 256}, env)
@@ -691,6 +707,48 @@ func faults() []fault {
 				counters: func(b *broken, c *pmd.QueueCounters) { c.RxPackets -= b.n },
 			}},
 
+		{name: "cuts what it is sent", base: "parts", caught: "whole packets", says: "not where a packet ends",
+			queue: broken{tx: func(b *broken, src []mbuf.Frame) int {
+				for i := range src {
+					if src[i].Meta&mbuf.FlagMore != 0 {
+						return b.Queue.TxBurst(src[:i]) + 1
+					}
+				}
+				return b.Queue.TxBurst(src)
+			}}},
+		{name: "cuts what it receives", base: "parts", caught: "whole packets", says: "in part",
+			queue: broken{rx: func(b *broken, dst []mbuf.Frame) int {
+				n := b.Queue.RxBurst(dst)
+				if k := n - 1; k > 0 && dst[k-1].Meta&mbuf.FlagMore != 0 {
+					b.cache().PutFrames(dst[k:n])
+					return k
+				}
+				return n
+			}}},
+		{name: "forgets a part", base: "parts", caught: "whole packets", says: "changed on its way",
+			queue: broken{rx: func(b *broken, dst []mbuf.Frame) int {
+				n := b.Queue.RxBurst(dst)
+				if n > 2 && dst[0].Meta&dst[1].Meta&mbuf.FlagMore != 0 {
+					b.cache().PutFrames(dst[1:2])
+					return 1 + copy(dst[1:], dst[2:n])
+				}
+				return n
+			}}},
+		{name: "counts frames", base: "parts", caught: "whole packets", says: "packets",
+			queue: broken{counters: func(b *broken, c *pmd.QueueCounters) { c.TxPackets += b.n },
+				tx: func(b *broken, src []mbuf.Frame) int {
+					n := b.Queue.TxBurst(src)
+					b.n += uint64(n - mbuf.Packets(src[:n]))
+					return n
+				}}},
+		{name: "sends what has no end", base: "parts", caught: "whole packets", says: "came out",
+			queue: broken{tx: func(b *broken, src []mbuf.Frame) int {
+				if len(src) > 0 && src[len(src)-1].Meta&mbuf.FlagMore != 0 {
+					src[len(src)-1].Meta &^= mbuf.FlagMore
+				}
+				return b.Queue.TxBurst(src)
+			}}},
+
 		{name: "busy after close", base: "null", caught: "reopen", says: "busy",
 			harness: func(h *Harness) {
 				open, opened := h.Open, 0
@@ -768,7 +826,7 @@ func TestFaultsAreCaught(t *testing.T) {
 
 // The devices that the faults are made of pass, so it is the fault that fails.
 func TestGoodDevicesPass(t *testing.T) {
-	for _, base := range []string{"null", "ring"} {
+	for _, base := range []string{"null", "ring", "parts"} {
 		t.Run(base, func(t *testing.T) {
 			TestDevice(t, harnessFor(fault{base: base}))
 		})

@@ -29,6 +29,9 @@ type Harness struct {
 	Async bool
 	// Timeout bounds each wait for something that must happen. Default 5 s.
 	Timeout time.Duration
+	// MaxPacket is the longest packet of several frames, in bytes, if Pool is
+	// MultiBuffer. Default: what four frames hold.
+	MaxPacket int
 	// MaxFrame is the longest frame to send, in bytes. Default 1514, or what a
 	// frame of the pool holds.
 	MaxFrame int
@@ -74,6 +77,7 @@ func checks() []check {
 		{"never blocks", checkNeverBlocks},
 		{"content", checkContent},
 		{"unsent tail", checkUnsentTail},
+		{"whole packets", checkWholePackets},
 		{"invalid frames", checkInvalidFrames},
 		{"exhaustion", checkExhaustion},
 		{"statistics", checkStatistics},
