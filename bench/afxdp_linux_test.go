@@ -5,7 +5,6 @@ package bench
 import (
 	"context"
 	"encoding/binary"
-	"fmt"
 	"testing"
 	"time"
 
@@ -14,57 +13,18 @@ import (
 
 	"example.org/pmd/pmd"
 	"example.org/pmd/pmd/afpacket"
-	"example.org/pmd/pmd/afxdp"
 	"example.org/pmd/pmd/netlab"
 	"example.org/pmd/pmd/netlab/netlabtest"
 )
-
-// wire is two veth pairs: host a — p0, p1 — host b. The ports are in a namespace
-// of their own, so that pmd and peers can take them in turn.
-type wire struct {
-	lab         *netlab.Lab
-	a, b, ports *netlab.Namespace
-}
 
 func newWire(tb testing.TB) *wire { return newWideWire(tb, 1) }
 
 // newWideWire makes a wire whose interfaces have this many queues.
 func newWideWire(tb testing.TB, queues int) *wire {
 	tb.Helper()
-	w := &wire{lab: netlabtest.New(tb)}
-	for name, ns := range map[string]**netlab.Namespace{"a": &w.a, "b": &w.b, "ports": &w.ports} {
-		var err error
-		*ns, err = w.lab.Namespace(name)
-		require.NoError(tb, err)
-	}
-	_, err := w.lab.Veth(netlab.VethEnd{Namespace: w.a, Name: "ha", Queues: queues}, netlab.VethEnd{Namespace: w.ports, Name: "p0"})
-	require.NoError(tb, err)
-	_, err = w.lab.Veth(netlab.VethEnd{Namespace: w.b, Name: "hb", Queues: queues}, netlab.VethEnd{Namespace: w.ports, Name: "p1"})
+	w, err := makeWire(netlabtest.New(tb), queues)
 	require.NoError(tb, err)
 	return w
-}
-
-// openAs opens both ports with another driver for interfaces, as
-// "afpacket:%s,ring=v3".
-func (w *wire) openAs(drv pmd.Driver, form string) func(context.Context, pmd.Env) ([]pmd.Device, error) {
-	return func(ctx context.Context, env pmd.Env) ([]pmd.Device, error) {
-		var devs []pmd.Device
-		for _, name := range []string{"p0", "p1"} {
-			spec, err := pmd.ParseSpec(fmt.Sprintf(form, name) + ",netns=" + w.ports.Path())
-			if err == nil {
-				var d pmd.Device
-				if d, err = drv.Open(ctx, spec, env); err == nil {
-					devs = append(devs, d)
-					continue
-				}
-			}
-			for _, d := range devs {
-				_ = d.Close()
-			}
-			return nil, err
-		}
-		return devs, nil
-	}
 }
 
 // passToStack has the generator's frames, which come by XDP, go on towards the stack of
@@ -73,28 +33,6 @@ func (w *wire) passToStack(tb testing.TB) {
 	tb.Helper()
 	_, err := w.ports.PassProgram("p0")
 	require.NoError(tb, err)
-}
-
-// open opens both ports.
-func (w *wire) open(ctx context.Context, env pmd.Env) ([]pmd.Device, error) {
-	return w.openPorts(ctx, env, "p0", "p1")
-}
-
-// openPorts opens these ports on all their queues.
-func (w *wire) openPorts(ctx context.Context, env pmd.Env, names ...string) ([]pmd.Device, error) {
-	drv := afxdp.NewDriver()
-	var devs []pmd.Device
-	for _, name := range names {
-		d, err := drv.OpenConfig(ctx, afxdp.Config{Interface: name, Netns: w.ports.Path()}, env)
-		if err != nil {
-			for _, d := range devs {
-				_ = d.Close()
-			}
-			return nil, err
-		}
-		devs = append(devs, d)
-	}
-	return devs, nil
 }
 
 // Modes do on veth what they do in memory.
@@ -142,28 +80,15 @@ func benchmarkWire(b *testing.B, w *wire, mode string, open func(context.Context
 }
 
 // flood sends 60-byte frames, 64 on a real wire, from host a as fast as the CPU can,
-// until the returned function is called. With a second CPU host b sends as well. A veth
-// receives what CPU i sends on queue i modulo its queues (veth_select_rxq).
+// until the returned function is called.
 func (w *wire) flood(tb testing.TB, cpus ...int) (stop func()) {
 	tb.Helper()
-	var gens []*netlab.Generator
-	for i, cpu := range cpus {
-		host, name := w.a, "ha"
-		if i == 1 {
-			host, name = w.b, "hb"
-		}
-		gen, err := host.Generator(name, netlab.GeneratorConfig{Size: 60})
-		require.NoError(tb, err)
-		require.NoError(tb, gen.Start(cpu))
-		gens = append(gens, gen)
-	}
+	end, err := w.generate(netlab.GeneratorConfig{Size: 60}, cpus...)
+	require.NoError(tb, err)
 	return func() {
 		tb.Helper()
-		for _, gen := range gens {
-			_, err := gen.Stop()
-			require.NoError(tb, err)
-			require.NoError(tb, gen.Close())
-		}
+		_, err := end()
+		require.NoError(tb, err)
 	}
 }
 

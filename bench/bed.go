@@ -83,14 +83,7 @@ func (b *bed) start(ctx context.Context, cfg RigConfig) (err error) {
 }
 
 // close stops everything and removes what was made.
-func (b *bed) close() error {
-	var errs []error
-	for i := len(b.undo) - 1; i >= 0; i-- {
-		errs = append(errs, b.undo[i]())
-	}
-	b.undo = nil
-	return errors.Join(errs...)
-}
+func (b *bed) close() error { return undoAll(&b.undo) }
 
 // counts adds up what entered, left and was dropped.
 func (b *bed) counts(s *dataplane.Stats) (rx, tx, dropped uint64) {

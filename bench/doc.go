@@ -18,8 +18,9 @@
 // BenchmarkForward runs the same scenarios by the same names, and reports pkts/s and
 // ns/pkt; `pmd bench run` is the third way. A [Rig] is the running dataplane beneath.
 //
-// TestPeers, on request, measures DPDK's testpmd on the same ports in the same
-// run, round by round in turn, and prints medians and their ratio.
+// A [Comparison] is the same work done by pmd and by a [Peer], another program or the kernel,
+// on the same bytes and CPUs: rounds of both sides in turn, whose ratio is what counts.
+// [Comparisons] are those that are known; `pmd bench peers` runs them.
 //
 // # Concurrency
 //

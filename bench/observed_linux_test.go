@@ -23,7 +23,7 @@ const window = 500 * time.Millisecond
 
 // TestObserved tells what being looked at costs: a scrape of the metrics in each window
 // and `pmd stats --interval 100ms`, beside the same process left alone, window by window
-// in turn. It takes turns as TestPeers does, on the same request, with the program built
+// in turn. On request, PMD_PEERS=1, with the program built
 // from this source. The observers run on CPU 0, the poller on CPU 1.
 func TestObserved(t *testing.T) {
 	s := peerSettings(t)

@@ -195,14 +195,7 @@ func ReadResults(r io.Reader) ([]*Result, error) {
 func WriteBench(w io.Writer, results ...*Result) error {
 	out := benchfmt.NewWriter(w)
 	for _, r := range results {
-		e := r.Environment
-		var config []benchfmt.Config
-		for _, c := range [][2]string{
-			{"goos", e.OS}, {"goarch", e.Arch}, {"pkg", "example.org/pmd/bench"}, {"cpu", e.CPU}, {"kernel", e.Kernel},
-			{"governor", e.Governor}, {"smt", e.SMT}, {"isolated", e.Isolated}, {"revision", e.Revision}, {"ports", strings.Join(r.Ports, ", ")}, {"disturbed", r.Disturbed},
-		} {
-			config = append(config, benchfmt.Config{Key: c[0], Value: []byte(c[1]), File: true})
-		}
+		config := benchConfig(r.Environment, [2]string{"ports", strings.Join(r.Ports, ", ")}, [2]string{"disturbed", r.Disturbed})
 		for _, round := range r.Rounds {
 			err := out.Write(&benchfmt.Result{
 				Config: config, Name: benchfmt.Name("Forward/" + r.Name), Iters: int(round.Packets),
@@ -216,6 +209,18 @@ func WriteBench(w io.Writer, results ...*Result) error {
 		}
 	}
 	return nil
+}
+
+// benchConfig is the configuration of results in the Go benchmark format: the environment,
+// and more keys with values.
+func benchConfig(e Environment, more ...[2]string) (config []benchfmt.Config) {
+	for _, c := range append([][2]string{
+		{"goos", e.OS}, {"goarch", e.Arch}, {"pkg", "example.org/pmd/bench"}, {"cpu", e.CPU}, {"kernel", e.Kernel},
+		{"governor", e.Governor}, {"smt", e.SMT}, {"isolated", e.Isolated}, {"revision", e.Revision},
+	}, more...) {
+		config = append(config, benchfmt.Config{Key: c[0], Value: []byte(c[1]), File: true})
+	}
+	return config
 }
 
 // median returns the middle of v, 0 if it is empty.

@@ -94,6 +94,9 @@ func (*Namespace) Start(*exec.Cmd) (*Process, error) { return nil, unsupported()
 // PassProgram returns an error.
 func (*Namespace) PassProgram(string) (*Attachment, error) { return nil, unsupported() }
 
+// RedirectProgram returns an error.
+func (*Namespace) RedirectProgram(_, _ string) (*Attachment, error) { return nil, unsupported() }
+
 // Sink returns an error.
 func (*Namespace) Sink(string, bool) (*Sink, error) { return nil, unsupported() }
 

@@ -33,6 +33,16 @@ func passProgram() asm.Instructions {
 	}
 }
 
+// redirectProgram sends every frame out of an interface.
+func redirectProgram(index int) asm.Instructions {
+	return asm.Instructions{
+		asm.Mov.Imm(asm.R1, int32(index)),
+		asm.Mov.Imm(asm.R2, 0),
+		asm.FnRedirect.Call(),
+		asm.Return(),
+	}
+}
+
 // Offsets in genState, the value of the generator's map.
 const (
 	stateMade  = 0

@@ -38,6 +38,22 @@ func (n *Namespace) PassProgram(ifname string) (*Attachment, error) {
 	return a, n.lab.own(a)
 }
 
+// RedirectProgram attaches a program to from that sends every frame out of to, another
+// interface of the namespace: what the kernel itself can forward. If to is an end of a veth
+// pair, the other end needs a program too.
+func (n *Namespace) RedirectProgram(from, to string) (*Attachment, error) {
+	index, err := n.index(to)
+	if err != nil {
+		return nil, fmt.Errorf("netlab: redirect to %s: %w", to, err)
+	}
+	a := &Attachment{lab: n.lab}
+	a.owner = a
+	if err := n.attach(a, from, "netlab_redirect", redirectProgram(index)); err != nil {
+		return nil, fmt.Errorf("netlab: redirect program on %s: %w", from, err)
+	}
+	return a, n.lab.own(a)
+}
+
 // attach loads a program and attaches it to ifname in native mode. What it
 // makes is added to a, which is closed on an error.
 func (n *Namespace) attach(a *Attachment, ifname, name string, code asm.Instructions) error {

@@ -89,3 +89,28 @@ Tolerance 5 %: slower.
 		}
 	}
 }
+
+func TestBenchPeers(t *testing.T) {
+	status, stdout, stderr := call("bench", "peers", "--list")
+	require.Zero(t, status, stderr)
+	assert.Regexp(t, `(?m)^peer=testpmd/driver=null/mode=io/size=64 +net_null io +(yes|no: .+)$`, stdout)
+	status, stdout, _ = call("bench", "peers", "--list", "--only", "testpmd/driver=pcap", "--json")
+	require.Zero(t, status)
+	assert.Equal(t, 2, strings.Count(stdout, "\n"), stdout)
+
+	// Nothing that is not there is run, and what would add it is told.
+	t.Setenv("PATH", t.TempDir())
+	status, stdout, stderr = call("bench", "peers", "--only", "testpmd")
+	require.Zero(t, status, stderr)
+	assert.Empty(t, stdout)
+	assert.Contains(t, stderr, "left out: no dpdk-testpmd on PATH: apt-get install dpdk-dev")
+
+	for _, line := range []string{
+		"bench peers --rounds 4", "bench peers --rounds 0", "bench peers --length 1ms", "bench peers --only nobody", "bench peers --json --bench", "bench peers x",
+	} {
+		status, stdout, stderr := call(strings.Fields(line)...)
+		assert.Equal(t, ExitUsage, status, line)
+		assert.Empty(t, stdout, line)
+		assert.Equal(t, 1, strings.Count(stderr, "\n"), "%s: %s", line, stderr)
+	}
+}
