@@ -20,6 +20,16 @@ func tapCards(t *testing.T, model, options string, queues int) (nics []NIC) {
 	lab := netlabtest.New(t)
 	ns, err := lab.Namespace("hubs")
 	require.NoError(t, err)
+	t.Cleanup(func() { // before the namespace goes
+		if !t.Failed() {
+			return
+		}
+		links, err := ns.Handle().LinkList()
+		require.NoError(t, err)
+		for _, l := range links {
+			t.Logf("outside: %s: %+v", l.Attrs().Name, *l.Attrs().Statistics)
+		}
+	})
 	for hub := 1; hub <= 2; hub++ {
 		bridge := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: fmt.Sprintf("hub%d", hub)}}
 		require.NoError(t, ns.Handle().LinkAdd(bridge))

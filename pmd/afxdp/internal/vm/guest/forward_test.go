@@ -10,11 +10,15 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/safchain/ethtool"
 	"github.com/stretchr/testify/require"
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"example.org/pmd/dataplane"
@@ -176,8 +180,35 @@ func (r *rig) carries() {
 		}
 	}
 	fmt.Println(run)
+	if run.Err() != nil {
+		// What the drivers counted may tell where it was lost.
+		for _, name := range []string{r.a.port, r.a.far, r.b.port, r.b.far} {
+			fmt.Println("guest:", name, counted(t, name))
+		}
+	}
 	report(vm.Line{Run: run})
 	require.NoError(t, run.Err())
+}
+
+// counted returns the counters of an interface that are not zero.
+func counted(t testing.TB, name string) string {
+	t.Helper()
+	l, err := netlink.LinkByName(name)
+	require.NoError(t, err)
+	text := fmt.Sprintf("%+v", *l.Attrs().Statistics)
+	e, err := ethtool.NewEthtool()
+	require.NoError(t, err)
+	defer e.Close()
+	stats, err := e.Stats(name)
+	if err != nil {
+		return text + ": " + err.Error()
+	}
+	for _, key := range slices.Sorted(maps.Keys(stats)) {
+		if stats[key] != 0 {
+			text += fmt.Sprintf(" %s %d", key, stats[key])
+		}
+	}
+	return text
 }
 
 // balanced checks that every frame received was sent or dropped or is in hand, and
@@ -236,11 +267,27 @@ func oneWay(from, to *wire, way byte, swapped bool) (c tally) {
 			}
 		}
 		if time.Since(last) > 3*time.Second {
+			fmt.Printf("guest: way %d: missing %s\n", way, missing(seen, c.sent))
 			return c // nothing comes any more
 		}
 		time.Sleep(100 * time.Microsecond)
 	}
 	return c
+}
+
+// missing lists the numbers, of those that were sent, that were not seen.
+func missing(seen []bool, sent uint64) string {
+	var b strings.Builder
+	for i := 0; i < int(sent); i++ {
+		from := i
+		for i < int(sent) && !seen[i] {
+			i++
+		}
+		if i > from {
+			fmt.Fprintf(&b, " %d-%d", from, i-1)
+		}
+	}
+	return b.String()
 }
 
 // numbered makes frame seq of a direction, 60 to 1514 bytes, all of which follow from
