@@ -146,7 +146,7 @@ func (d *Dataplane) refresh(n notice) {
 		if p.dev != n.dev || p.gone {
 			continue
 		}
-		was := p.info.Up
+		was, unpolled := p.info.Up, p.info.Unpolled
 		p.info = n.info
 		kind, text := EventPortChanged, n.what
 		if up := p.info.Up; up != was {
@@ -161,6 +161,9 @@ func (d *Dataplane) refresh(n notice) {
 			}
 		}
 		d.emit(Event{Kind: kind, Port: p.info.Name, CPU: Unpinned, Text: text})
+		if !slices.Equal(p.info.Unpolled, unpolled) || p.info.Up && !was {
+			d.warnUnpolled(p)
+		}
 	}
 }
 

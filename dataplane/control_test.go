@@ -3,6 +3,7 @@ package dataplane_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -327,6 +328,49 @@ func TestPortEvents(t *testing.T) {
 	host.Notify(l.device("stranger", pmd.Class{NUMANode: -1}, 1), "not ours")
 	l.devs[0].set(host, false, "last")
 	require.Equal(t, "last", wait(4).Text, "a stranger's notice is no event")
+}
+
+// Queues that nobody polls are told at the start, when there are others, and when the
+// port is back; not for anything else.
+func TestUnpolledQueuesAreAnnounced(t *testing.T) {
+	var log diary
+	l := newLab(t, dataplane.Config{Stage: pairs, OnEvent: log.write})
+	dev := l.device("a", pmd.Class{NUMANode: -1}, 1)
+	unpolled := func(queues ...int) {
+		dev.mu.Lock()
+		defer dev.mu.Unlock()
+		dev.info.Unpolled, dev.info.Remedy = queues, fmt.Sprintf("nobody polls %v", queues)
+	}
+	unpolled(1)
+	_, err := l.AddPort(dev, dataplane.PortConfig{})
+	require.NoError(t, err)
+	told := func(texts ...string) {
+		t.Helper()
+		var got []string
+		require.Eventually(t, func() bool {
+			got = nil
+			for _, e := range log.of(dataplane.EventQueuesUnpolled) {
+				require.Equal(t, "a", e.Port)
+				got = append(got, e.Text)
+			}
+			return len(got) >= len(texts)
+		}, eventually, tick)
+		require.Equal(t, texts, got)
+	}
+	told("nobody polls [1]")
+	require.Equal(t, []int{1}, l.stats().Ports[0].UnpolledQueues)
+	l.start(t)
+	host := l.Env().Host
+	dev.set(host, true, "another MTU")
+	unpolled(1, 2)
+	dev.set(host, true, "more queues")
+	told("nobody polls [1]", "nobody polls [1 2]")
+	unpolled()
+	dev.set(host, true, "fewer")
+	unpolled(3)
+	dev.set(host, false, "gone")
+	dev.set(host, true, "back")
+	told("nobody polls [1]", "nobody polls [1 2]", "nobody polls [3]", "nobody polls [3]")
 }
 
 // balancedNow is the sum of the counters, without the balance.

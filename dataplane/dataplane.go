@@ -123,6 +123,9 @@ const (
 	EventPortDown = "port_down"
 	// EventPortChanged: something else about the port changed.
 	EventPortChanged = "port_changed"
+	// EventQueuesUnpolled: frames come to queues of the port's interface that nobody
+	// polls, from the start or since it has more of them; Text says how to mend it.
+	EventQueuesUnpolled = "queues_unpolled"
 	// EventWorkerFailed: a stage panicked; Text has the message and the stack.
 	EventWorkerFailed = "worker_failed"
 )
@@ -329,7 +332,15 @@ func (d *Dataplane) AddPort(dev pmd.Device, cfg PortConfig) (PortID, error) {
 	if err := d.connect(p); err != nil {
 		return NoPort, errors.Join(err, d.closePort(p))
 	}
+	d.warnUnpolled(p)
 	return id, nil
+}
+
+// warnUnpolled announces queues of a port that nobody polls, if there are any.
+func (d *Dataplane) warnUnpolled(p *port) {
+	if len(p.info.Unpolled) > 0 {
+		d.emit(Event{Kind: EventQueuesUnpolled, Port: p.info.Name, CPU: Unpinned, Text: p.info.Remedy})
+	}
 }
 
 // roomFor tells whether the cores can poll the queues of p, too.

@@ -35,6 +35,10 @@ type PortStats struct {
 	Up   bool   `json:"up"`
 	// Unpolled says that no core polls the port: see Unpoll.
 	Unpolled bool `json:"unpolled,omitempty"`
+	// UnpolledQueues are queues of its interface that frames come to and nobody polls,
+	// while others of it are, and Remedy says what to do about them: see pmd.Info.
+	UnpolledQueues []int  `json:"unpolled_queues,omitempty"`
+	Remedy         string `json:"remedy,omitempty"`
 	// Removed says that the port is no more, and its totals stand still.
 	Removed bool `json:"removed,omitempty"`
 	// Detail tells why the port is down.
@@ -314,7 +318,7 @@ func (d *Dataplane) portStats(ctx context.Context, p *port, pic *picture) PortSt
 		info = p.dev.Info()
 	}
 	s := PortStats{
-		ID: p.id, Name: info.Name, Driver: info.Driver, Mode: info.Mode, Up: info.Up, Unpolled: !p.polled() && !p.gone, Removed: p.removed, Detail: info.Detail,
+		ID: p.id, Name: info.Name, Driver: info.Driver, Mode: info.Mode, Up: info.Up, Unpolled: !p.polled() && !p.gone, UnpolledQueues: info.Unpolled, Remedy: info.Remedy, Removed: p.removed, Detail: info.Detail,
 		MAC: info.MAC.String(), MTU: info.MTU, Obtained: info.Obtained,
 		Drops: map[string]uint64{}, Queues: []QueueStats{}, InHand: pic.send[p.id],
 	}

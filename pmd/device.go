@@ -109,6 +109,11 @@ type Info struct {
 	Up bool
 	// Detail tells why the port is not up, or is empty.
 	Detail string
+	// Unpolled are the queues of the interface, in ascending order, that frames come to
+	// and that are none of Device.Queues: the port does not get those frames. Remedy
+	// says so, and what to do about it, for people.
+	Unpolled []int
+	Remedy   string
 	// Obtained lists settings as obtained, for people: ring sizes, pages, ….
 	Obtained map[string]string
 }

@@ -33,7 +33,8 @@ type connection struct {
 	refused  string    // why zero-copy is not to be had, if it was wanted
 	promisc  netif.Membership
 	channels channels
-	unpolled string
+	unpolled []int  // the queues that nobody polls
+	remedy   string // what to do about them
 	info     pmd.Info
 }
 
@@ -121,7 +122,7 @@ func (d *Device) connect(ctx context.Context) (*connection, error) {
 		}
 	}
 	conn.info.MTU = attrs.MTU
-	conn.unpolled = d.unpolled(l, conn.channels)
+	conn.unpolled, conn.remedy = d.unpolled(l, conn.channels)
 	return conn, nil
 }
 

@@ -69,9 +69,6 @@ func (d *Driver) OpenConfig(ctx context.Context, cfg Config, env pmd.Env) (*Devi
 		}
 		return nil, err
 	}
-	if text := dev.conn.unpolled; text != "" {
-		env.Host.Notify(dev, text)
-	}
 	dev.stopped.Go(func() { dev.watch(watcher) })
 	return dev, nil
 }

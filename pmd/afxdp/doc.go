@@ -12,8 +12,8 @@
 // without a copy by us.
 //
 // A port takes all receive queues that are live, or those it is told. Frames that
-// come on a live queue which it does not poll would bypass it: Info.Obtained
-// says so under "unpolled", with the command that mends it, and so does a notice
+// come on a live queue which it does not poll bypass it: Info.Unpolled
+// has those queues and Info.Remedy the command that mends it, with a notice
 // whenever that changes.
 //
 // Mode auto takes zero-copy if driver and kernel offer it on every queue, else copy

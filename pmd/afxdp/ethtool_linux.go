@@ -97,21 +97,20 @@ func hasIndirection(name string) bool {
 	}) == nil
 }
 
-// unpolled says which frames come to queues that this port does not poll, and what
-// to do, or nothing if there are none. They are not lost: the program passes them
-// to the kernel's stack. It is called inside the namespace.
-func (d *Device) unpolled(l netlink.Link, c channels) string {
+// unpolled returns the queues that frames come to and that this port does not poll, and
+// says what to do, nothing if there are none. The frames are not lost: the program
+// passes them to the kernel's stack. It is called inside the namespace.
+func (d *Device) unpolled(l netlink.Link, c channels) (open []int, words string) {
 	first, n := d.cfg.Queue, len(d.queues)
 	name := l.Attrs().Name
 	hashed := spreads(name, c.live)
-	var open []int
 	for q := range c.live {
 		if hashed[q] && (q < first || q >= first+n) {
 			open = append(open, q)
 		}
 	}
 	if len(open) == 0 {
-		return ""
+		return nil, ""
 	}
 	them := "them"
 	if len(open) == 1 {
@@ -137,7 +136,7 @@ func (d *Device) unpolled(l netlink.Link, c channels) string {
 		}
 		remedy = append(remedy, d.ethtool("-X", args)+" steers RSS past "+them)
 	}
-	return fmt.Sprintf("frames that come on %s are not forwarded, nobody polls there: %s", queueList(open), strings.Join(remedy, "; "))
+	return open, fmt.Sprintf("frames that come on %s are not forwarded, nobody polls there: %s", queueList(open), strings.Join(remedy, "; "))
 }
 
 // queueList words a list of queues in ascending order.

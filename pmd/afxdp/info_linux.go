@@ -20,6 +20,7 @@ func (d *Device) describe(c *connection) pmd.Info {
 		Name: d.cfg.Name, Driver: Kind, Mode: ModeCopy,
 		MAC: append(net.HardwareAddr(nil), a.HardwareAddr...), MTU: a.MTU, NUMANode: -1,
 		Promiscuity: a.Promisc,
+		Unpolled:    c.unpolled, Remedy: c.remedy,
 		Obtained: map[string]string{
 			"interface":   d.cfg.Interface,
 			"pages":       c.pool.Pages(),
@@ -54,7 +55,6 @@ func (d *Device) describe(c *connection) pmd.Info {
 	})
 	set("channels", d.channelsObtained(c))
 	set("posted", d.postedObtained())
-	set("unpolled", c.unpolled)
 	if c.refused != "" {
 		set("zerocopy", c.refused+"; copy mode taken")
 	}

@@ -31,7 +31,7 @@ func TestTwoQueuesTwoWorkers(t *testing.T) {
 	r.spreads(0, 1)
 	p := r.port(0)
 	assert.Equal(t, "0-1 of 2", p.Obtained["channels"])
-	assert.NotContains(t, p.Obtained, "unpolled")
+	assert.Empty(t, p.UnpolledQueues)
 	assert.Empty(t, p.Drops)
 	r.balanced()
 }
@@ -86,11 +86,12 @@ func TestChannelsChanged(t *testing.T) {
 	for i, h := range r.hosts {
 		setChannels(t, h, fmt.Sprintf("h%d", i), 4, 2)
 	}
-	require.Eventually(t, func() bool { return r.said("p0", "queues 2-3 are not forwarded") }, 30*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return r.warned("p0", "queues 2-3 are not forwarded") }, 30*time.Second, 5*time.Millisecond)
 	p := r.port(0)
 	assert.Equal(t, "0-1 of 4", p.Obtained["channels"])
-	assert.Contains(t, p.Obtained["unpolled"], "queues=all polls them")
-	assert.Contains(t, p.Obtained["unpolled"], "nsenter --net="+r.ports.Path()+" ethtool -L p0 rx 2 tx 2")
+	assert.Equal(t, []int{2, 3}, p.UnpolledQueues)
+	assert.Contains(t, p.Remedy, "queues=all polls them")
+	assert.Contains(t, p.Remedy, "nsenter --net="+r.ports.Path()+" ethtool -L p0 rx 2 tx 2")
 
 	r.reaches(0, 1)
 	done := make(chan error, 1)
@@ -106,13 +107,15 @@ func TestChannelsChanged(t *testing.T) {
 	// The remedy as announced.
 	setChannels(t, r.ports, "p0", 2, 2)
 	require.Eventually(t, func() bool { return r.port(0).Obtained["channels"] == "0-1 of 2" }, 30*time.Second, 5*time.Millisecond)
-	assert.NotContains(t, r.port(0).Obtained, "unpolled")
+	assert.Empty(t, r.port(0).UnpolledQueues)
+	assert.Empty(t, r.port(0).Remedy)
 	// Fewer than are polled: the kernel refuses, whatever the peer sends on.
 	setChannels(t, r.hosts[0], "h0", 4, 1)
 	require.ErrorIs(t, tryChannels(r.ports, "p0", 1, 1), unix.EINVAL)
 	setChannels(t, r.ports, "p0", 3, 3)
 	require.Eventually(t, func() bool { return r.said("p0", "queues changed: 0-1 of 3") }, 30*time.Second, 5*time.Millisecond)
-	assert.Contains(t, r.port(0).Obtained["unpolled"], "queue 2 are not forwarded")
+	require.Eventually(t, func() bool { return r.warned("p0", "queue 2 are not forwarded") }, 30*time.Second, 5*time.Millisecond)
+	assert.Equal(t, []int{2}, r.port(0).UnpolledQueues)
 	require.NoError(t, <-done)
 	r.reaches(0, 1)
 	r.balanced()
@@ -161,10 +164,11 @@ func TestOneQueue(t *testing.T) {
 	} {
 		info := obtained(t, ns, options)
 		assert.Equal(t, want.queues, info.Obtained["channels"], options)
-		assert.Contains(t, info.Obtained["unpolled"], want.unpolled, options)
-		assert.Contains(t, info.Obtained["unpolled"], want.remedy, options)
+		assert.Contains(t, info.Remedy, want.unpolled, options)
+		assert.Contains(t, info.Remedy, want.remedy, options)
 		if want.unpolled == "" {
-			assert.NotContains(t, info.Obtained, "unpolled")
+			assert.Empty(t, info.Remedy, options)
+			assert.Empty(t, info.Unpolled, options)
 		}
 	}
 	err := open(t, ns, ",queues=4")

@@ -199,6 +199,16 @@ func (r *rig) said(port, words string) bool {
 	return slices.ContainsFunc(r.events, func(e dataplane.Event) bool { return e.Port == port && strings.Contains(e.Text, words) })
 }
 
+// warned reports whether a port has announced, with these words, that nobody polls some
+// queues.
+func (r *rig) warned(port, words string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.ContainsFunc(r.events, func(e dataplane.Event) bool {
+		return e.Kind == dataplane.EventQueuesUnpolled && e.Port == port && strings.Contains(e.Text, words)
+	})
+}
+
 // setChannels does what ethtool -L does.
 func setChannels(t *testing.T, ns *netlab.Namespace, name string, rx, tx int) {
 	t.Helper()

@@ -8,7 +8,6 @@ import (
 
 	"github.com/vishvananda/netlink"
 
-	"example.org/pmd/pmd"
 	"example.org/pmd/pmd/internal/netif"
 )
 
@@ -73,23 +72,11 @@ func (d *Device) look(w *netif.Watcher) *netif.Watcher {
 	}
 	now := d.Info()
 	if now.Obtained["channels"] != was.Obtained["channels"] && connected && d.conn != nil {
-		d.env.Host.Notify(d, recounted(now))
+		d.env.Host.Notify(d, "the interface's queues changed: "+now.Obtained["channels"]+" are polled")
 	} else if text := netif.Change(was, now, connected); text != "" {
 		d.env.Host.Notify(d, text)
-		if text := now.Obtained["unpolled"]; text != "" && !connected && d.conn != nil {
-			d.env.Host.Notify(d, text)
-		}
 	}
 	return w
-}
-
-// recounted words a change of the interface's channels.
-func recounted(now pmd.Info) string {
-	text := "the interface's queues changed: " + now.Obtained["channels"] + " are polled"
-	if more := now.Obtained["unpolled"]; more != "" {
-		text += "; " + more
-	}
-	return text
 }
 
 // inspect reads the state of a connected interface.
@@ -146,12 +133,12 @@ func (d *Device) recount(l netlink.Link, ch channels) {
 	c := d.conn
 	c.channels = ch
 	_ = d.ns.Do(func() error {
-		c.unpolled = d.unpolled(l, ch)
+		c.unpolled, c.remedy = d.unpolled(l, ch)
 		return nil
 	})
 	now := d.describe(c)
 	d.mu.Lock()
-	d.info.Obtained = now.Obtained
+	d.info.Obtained, d.info.Unpolled, d.info.Remedy = now.Obtained, now.Unpolled, now.Remedy
 	d.mu.Unlock()
 }
 

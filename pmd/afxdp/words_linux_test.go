@@ -31,19 +31,22 @@ func TestUnpolledRemedy(t *testing.T) {
 	open := func(first, n int) *Device {
 		return &Device{cfg: Config{Interface: "no-such-nic", Queue: first, Queues: n}, queues: make([]*queue, n)}
 	}
-	assert.Empty(t, open(0, 4).unpolled(nic(), channels{live: 4, most: 8, unit: "combined"}))
-	text := open(0, 2).unpolled(nic(), channels{live: 8, most: 8, unit: "combined"})
+	queues, text := open(0, 4).unpolled(nic(), channels{live: 4, most: 8, unit: "combined"})
+	assert.Empty(t, queues)
+	assert.Empty(t, text)
+	queues, text = open(0, 2).unpolled(nic(), channels{live: 8, most: 8, unit: "combined"})
+	assert.Equal(t, []int{2, 3, 4, 5, 6, 7}, queues)
 	assert.Equal(t, "frames that come on queues 2-7 are not forwarded, nobody polls there: "+
 		"queues=all polls them; ethtool -L no-such-nic combined 2 turns them off", text)
-	text = open(0, 1).unpolled(nic(), channels{live: 2, most: 8, unit: "rx"})
+	_, text = open(0, 1).unpolled(nic(), channels{live: 2, most: 8, unit: "rx"})
 	assert.Contains(t, text, "queue 1 are not forwarded")
 	assert.Contains(t, text, "ethtool -L no-such-nic rx 1 turns it off")
-	text = open(3, 1).unpolled(nic(), channels{live: 5, most: 8, unit: "combined"})
+	_, text = open(3, 1).unpolled(nic(), channels{live: 5, most: 8, unit: "combined"})
 	assert.Contains(t, text, "queues 0-2,4")
 	assert.NotContains(t, text, "ethtool -L", "that takes the last queues away, and ours is one of them")
 	all := open(0, 2)
 	all.cfg.Queues = 0
-	text = all.unpolled(nic(), channels{live: 4, most: 4})
+	_, text = all.unpolled(nic(), channels{live: 4, most: 4})
 	assert.Contains(t, text, "start again to poll them")
 	assert.NotContains(t, text, "ethtool")
 }

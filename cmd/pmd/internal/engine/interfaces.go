@@ -32,6 +32,10 @@ type Interface struct {
 	// Spec is what the port was opened from.
 	Spec   string           `json:"spec"`
 	Queues []InterfaceQueue `json:"queues"`
+	// UnpolledQueues are queues that frames come to and nobody polls, and Remedy says
+	// what to do about them.
+	UnpolledQueues []int  `json:"unpolled_queues,omitempty"`
+	Remedy         string `json:"remedy,omitempty"`
 	// Obtained lists settings as the driver obtained them.
 	Obtained map[string]string `json:"obtained,omitempty"`
 	NetInterface
@@ -174,7 +178,7 @@ func (e *Engine) Interfaces(ctx context.Context) ([]Interface, error) {
 		p := s.Ports[port.id]
 		f := Interface{
 			ID: int(port.id), Name: p.Name, Driver: p.Driver, Mode: p.Mode, Up: p.Up, Detail: p.Detail, MAC: p.MAC, MTU: p.MTU,
-			NUMANode: port.node, To: ports[w.table[i]].spec.Name, Spec: port.spec.String(), Obtained: p.Obtained,
+			NUMANode: port.node, To: ports[w.table[i]].spec.Name, Spec: port.spec.String(), Obtained: p.Obtained, UnpolledQueues: p.UnpolledQueues, Remedy: p.Remedy,
 			Queues: []InterfaceQueue{}, NetInterface: netInterface(byName[port.spec.Name]),
 		}
 		for _, q := range p.Queues {

@@ -60,7 +60,7 @@ func sample() *engine.Stats {
 				ID: dataplane.PortID(id), Name: name, Driver: "afxdp", Mode: "copy", Up: id == 0, MAC: "02:00:00:00:00:01", MTU: 1500,
 				RxPackets: n, RxBytes: 60 * n, TxPackets: n - 7, TxBytes: 60 * (n - 7), InHand: 3,
 				Drops: map[string]uint64{"tx_full": 4}, Missed: map[string]uint64{"rx_ring_full": 42},
-				Generated: 2 * n, Counters: map[string]uint64{"rx_bad_udp_csum": 6},
+				UnpolledQueues: []int{2, 3}, Generated: 2 * n, Counters: map[string]uint64{"rx_bad_udp_csum": 6},
 			},
 			Queues: []engine.Queue{{QueueStats: dataplane.QueueStats{
 				CPU: id, Worker: id, RxPackets: n, RxBytes: 60 * n, TxPackets: n - 7, TxBytes: 60 * (n - 7), InFlight: 3, Wakeups: n / 64,
@@ -122,6 +122,7 @@ func TestEveryNumberHasAMetric(t *testing.T) {
 	elsewhere := []string{
 		"engine.Stats.Uptime",                                                                                             // pmd_start_time_seconds
 		"engine.Stats.RateSeconds",                                                                                        // of rates
+		"dataplane.PortStats.UnpolledQueues",                                                                              // pmd_port_unpolled_queues counts them
 		"dataplane.PortStats.ID", "dataplane.QueueStats.Index", "dataplane.QueueStats.CPU", "dataplane.QueueStats.Worker", // labels
 		"dataplane.CoreStats.Worker", "dataplane.CoreStats.CPU",
 		"dataplane.CoreStats.Busy", "engine.Core.BusyNow", "engine.Core.SleepNow", "engine.Core.CyclesNow", "engine.Core.TurnsPS", "engine.Port.DropPPS", // of counters

@@ -75,6 +75,7 @@ func newTable() *table {
 
 		ports: []metric[engine.Port]{
 			metricOf(gauge, "pmd_port_up", "Whether the port can carry traffic.", port, func(p *engine.Port) float64 { return truth(p.Up) }),
+			metricOf(gauge, "pmd_port_unpolled_queues", "Queues of the interface that packets come to and nobody polls.", port, func(p *engine.Port) float64 { return float64(len(p.UnpolledQueues)) }),
 			metricOf(gauge, "pmd_port_mtu_bytes", "The largest packet without its Ethernet header.", port, func(p *engine.Port) float64 { return float64(p.MTU) }),
 			metricOf(counter, "pmd_port_receive_packets_total", "Packets received.", port, func(p *engine.Port) float64 { return float64(p.RxPackets) }),
 			metricOf(counter, "pmd_port_receive_bytes_total", "Bytes of frames received, without preamble, checksum and gap.", port, func(p *engine.Port) float64 { return float64(p.RxBytes) }),

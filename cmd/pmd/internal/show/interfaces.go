@@ -44,7 +44,14 @@ func Interfaces(w io.Writer, list []engine.Interface) error {
 		t.Row(strconv.Itoa(f.ID), f.Name, f.Driver, f.Mode, ifState(f), f.MAC, strconv.Itoa(f.MTU),
 			strconv.Itoa(len(f.Queues)), queueCPUs(f.Queues), f.To, strings.Join(addrs, ","))
 	}
-	return t.Write(w, "")
+	e := &errWriter{w: w}
+	_ = t.Write(e, "")
+	for _, f := range list {
+		if f.Remedy != "" {
+			fmt.Fprintf(e, "\n%s: %s\n", f.Name, f.Remedy)
+		}
+	}
+	return e.err
 }
 
 // Interface writes everything about one port and its interface.
@@ -81,6 +88,7 @@ func Interface(w io.Writer, f engine.Interface) error {
 		{"send queue", fmt.Sprintf("%d of %d frames, %s dropped", n.SendQueue.Length, n.SendQueue.Limit, Count(n.SendQueue.Drops))},
 		{"last change", n.LastChange.Format("2006-01-02 15:04:05 MST")},
 	}...)
+	lines = append(lines, [2]string{"unpolled", f.Remedy})
 	for _, k := range slices.Sorted(maps.Keys(f.Obtained)) {
 		lines = append(lines, [2]string{k, f.Obtained[k]})
 	}

@@ -118,6 +118,7 @@ func interfaces() []engine.Interface {
 		{
 			ID: 0, Name: "eth1", Driver: "afxdp", Mode: "zerocopy", Up: true, MAC: "02:00:00:00:00:01", MTU: 1500, NUMANode: 1,
 			To: "sink", Spec: "eth1,mode=zerocopy", Queues: []engine.InterfaceQueue{{Index: 0, CPU: 2}, {Index: 1, CPU: 3}},
+			UnpolledQueues: []int{2, 3}, Remedy: "frames that come on queues 2-3 are not forwarded, nobody polls there: queues=all polls them",
 			Obtained: map[string]string{"rx-ring": "2048", "pages": "huge 2M"},
 			NetInterface: engine.NetInterface{
 				Index: 1, Type: "ethernet", Flags: []string{"UP", "BROADCAST", "POLLING"}, FlagBits: 0x10003, AdminUp: true, Polling: true, Link: "up",
