@@ -58,7 +58,7 @@ var imports = map[string][]string{
 	"pmd/ring":               {"pmd", "pmd/mbuf", "cpu", "queue", xsysCPU},
 	"pmd/pcap":               {"pmd", "pmd/mbuf", "cpu", "queue", xsys, gopacket},
 	"pmd/tap":                {"pmd", "pmd/mbuf", "pmd/internal/netif", xsys, netlink},
-	"pmd/pmdtest":            {"pmd", "pmd/mbuf", testify},
+	"pmd/pmdtest":            {"pmd", "pmd/mbuf", xsys, testify},
 	"pmd/netlab":             {"cpu", xsys, ebpf, netlink, netns, ethtool},
 	"pmd/netlab/netlabtest":  {"pmd/netlab", testify},
 	"ifnet":                  {"cpu", "queue", "pmd", "dataplane/packet"},

@@ -24,6 +24,7 @@
 //	two queues      two owners at the same time
 //	allocations     none in steady state
 //	powers          MTU, MAC, modes and groups, of devices that can change them
+//	waiting         the descriptor of a Waiter wakes who sleeps, an Armer's too
 //
 // Every check ends with the account of the pool: all frames are found with
 // exactly one owner while the device runs, and all are home after it is closed.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -87,6 +88,9 @@ type broken struct {
 	unbind   func(b *broken)
 	counters func(b *broken, c *pmd.QueueCounters)
 	walk     func(b *broken, l *mbuf.Ledger)
+	wait     func(b *broken) int
+	arm      func(b *broken) bool
+	disarm   func(b *broken)
 
 	// What the faults keep in mind.
 	to   pmd.Binding
@@ -94,6 +98,7 @@ type broken struct {
 	lost uint64
 	kept []mbuf.Frame
 	junk []byte
+	file *os.File
 }
 
 func (b *broken) cache() *mbuf.Cache { return b.to.Local.Cache(b.Pool().ID()) }
@@ -141,6 +146,29 @@ func (b *broken) Walk(l *mbuf.Ledger) {
 	b.Queue.Walk(l)
 	if b.walk != nil {
 		b.walk(b, l)
+	}
+}
+
+func (b *broken) WaitFD() int {
+	if b.wait != nil {
+		return b.wait(b)
+	}
+	return b.Queue.(pmd.Waiter).WaitFD()
+}
+
+func (b *broken) Arm() bool {
+	if b.arm != nil {
+		return b.arm(b)
+	}
+	a, ok := b.Queue.(pmd.Armer)
+	return !ok || a.Arm()
+}
+
+func (b *broken) Disarm() {
+	if b.disarm != nil {
+		b.disarm(b)
+	} else if a, ok := b.Queue.(pmd.Armer); ok {
+		a.Disarm()
 	}
 }
 
@@ -801,6 +829,31 @@ func faults() []fault {
 				b.junk = make([]byte, 64)
 				return b.Queue.TxBurst(src)
 			}}},
+
+		{name: "wakes nobody", base: "ring", caught: "waiting", says: "a readable descriptor", slow: true,
+			queue: broken{arm: func(b *broken) bool {
+				a := b.Queue.(pmd.Armer)
+				may := a.Arm()
+				a.Disarm()
+				return may
+			}}},
+		{name: "always readable", base: "ring", caught: "waiting", says: "an empty queue", slow: true,
+			queue: broken{wait: func(b *broken) int {
+				if b.file == nil {
+					b.file, _ = os.Open(os.DevNull)
+				}
+				return int(b.file.Fd())
+			}}},
+		{name: "never lets sleep", base: "ring", caught: "waiting", says: "an empty queue", slow: true,
+			queue: broken{arm: func(*broken) bool { return false }}},
+		{name: "sleeps over a frame", base: "ring", caught: "waiting", says: "Arm allows to sleep",
+			queue: broken{arm: func(b *broken) bool { b.Queue.(pmd.Armer).Arm(); return true }}},
+		{name: "stays readable", base: "ring", caught: "waiting", says: "after Disarm",
+			queue: broken{disarm: func(*broken) {}}},
+		{name: "says never and receives", base: "null", caught: "waiting", says: "WaitNever, and frames came",
+			queue: broken{wait: func(*broken) int { return pmd.WaitNever }}},
+		{name: "says never and lets in", base: "ring", caught: "waiting", says: "WaitNever, and a packet",
+			queue: broken{wait: func(*broken) int { return pmd.WaitNever }}},
 	}
 }
 

@@ -27,7 +27,8 @@ type Harness struct {
 	// Async says that transmissions complete after Flush has returned, so that
 	// waiting for them should leave the processor to others.
 	Async bool
-	// Timeout bounds each wait for something that must happen. Default 5 s.
+	// Timeout bounds each wait for something that must happen. Default 30 s: the
+	// machine may be busy.
 	Timeout time.Duration
 	// MaxPacket is the longest packet of several frames, in bytes, if Pool is
 	// MultiBuffer. Default: what four frames hold.
@@ -57,7 +58,7 @@ type Setup struct {
 // withDefaults fills the fields left zero.
 func (h Harness) withDefaults() Harness {
 	if h.Timeout == 0 {
-		h.Timeout = 5 * time.Second
+		h.Timeout = 30 * time.Second
 	}
 	return h
 }
@@ -87,6 +88,7 @@ func checks() []check {
 		{"two queues", checkTwoQueues},
 		{"allocations", checkAllocations},
 		{"powers", checkPowers},
+		{"waiting", checkWaiting},
 	}
 }
 

@@ -1,0 +1,7 @@
+//go:build !unix
+
+package pmdtest
+
+const canPoll = false
+
+func polls(int) bool { return false }
