@@ -38,6 +38,7 @@ type rig struct {
 	// queues is the number of queues of each veth and of workers.
 	queues int
 	d      *dataplane.Dataplane
+	devs   []pmd.Device
 	stop   func()
 	// journal is where the ports write down what they change.
 	journal string
@@ -92,6 +93,7 @@ func buildRig(t *testing.T, n, queues int, options string, ready func(*rig)) *ri
 		if len(dev.Queues()) == queues {
 			pc.Workers = workers
 		}
+		r.devs = append(r.devs, dev)
 		_, err = r.d.AddPort(dev, pc)
 		require.NoError(t, err)
 	}

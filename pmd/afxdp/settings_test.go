@@ -33,6 +33,8 @@ const vlanStrip = "rx-vlan-hw-parse"
 const (
 	helperSpec = "PMD_AFXDP_SPEC"
 	helperDir  = "PMD_AFXDP_JOURNAL"
+	// helperPowers has it use the port's powers, too.
+	helperPowers = "PMD_AFXDP_POWERS"
 )
 
 func TestMain(m *testing.M) {
@@ -57,8 +59,14 @@ func hold(text, dir string) error {
 	}
 	drv := afxdp.NewDriver()
 	drv.JournalDir = dir
-	if _, err := drv.Open(context.Background(), spec, d.Env()); err != nil {
+	dev, err := drv.Open(context.Background(), spec, d.Env())
+	if err != nil {
 		return err
+	}
+	if os.Getenv(helperPowers) != "" {
+		if err := powers(dev); err != nil {
+			return err
+		}
 	}
 	fmt.Println("open")
 	select {}
