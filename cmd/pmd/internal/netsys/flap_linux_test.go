@@ -1,0 +1,213 @@
+package netsys_test
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"example.org/pmd/cmd/pmd/internal/netsys"
+	"example.org/pmd/dataplane"
+	"example.org/pmd/ifnet"
+	"example.org/pmd/pmd"
+	"example.org/pmd/pmd/afxdp"
+	"example.org/pmd/pmd/netlab"
+	"example.org/pmd/pmd/netlab/netlabtest"
+)
+
+// openAFXDP opens an interface in a namespace.
+func (f *flood) openAFXDP(ns *netlab.Namespace, ifname, options string) pmd.Device {
+	f.t.Helper()
+	spec, err := pmd.ParseSpec(ifname + ",netns=" + ns.Path() + options)
+	require.NoError(f.t, err)
+	drv := afxdp.NewDriver()
+	drv.JournalDir = f.t.TempDir()
+	dev, err := drv.Open(ctx, spec, f.dp.Env())
+	require.NoError(f.t, err)
+	return dev
+}
+
+// wired is a port with what telling neighbours needs of a driver.
+type wired struct {
+	*netsys.Port
+	dp  *dataplane.Dataplane
+	dev pmd.Device
+}
+
+func (w wired) SetLLAddr(mac net.HardwareAddr) error { return w.dev.(pmd.MACSetter).SetMAC(mac) }
+func (w wired) Send(frame []byte) error              { return w.dp.SendControl(ctx, w.ID(), frame) }
+
+// A peer in the kernel has the link-level address of a port's addresses in its caches, and
+// gets the new one when the port's changes: by a gratuitous ARP and an unsolicited
+// neighbour advertisement on the wire.
+func TestNeighboursLearnANewAddress(t *testing.T) {
+	lab := netlabtest.New(t)
+	ports, err := lab.Namespace("ports")
+	require.NoError(t, err)
+	host, err := lab.Namespace("host")
+	require.NoError(t, err)
+	_, err = lab.Veth(
+		netlab.VethEnd{Namespace: host, Name: "h0", Addrs: []netip.Prefix{netip.MustParsePrefix("192.0.2.2/24"), netip.MustParsePrefix("2001:db8::2/64")}},
+		netlab.VethEnd{Namespace: ports, Name: "p0"})
+	require.NoError(t, err)
+
+	f := newFlood(t, []int{dataplane.Unpinned}, 4096)
+	dev := f.openAFXDP(ports, "p0", "")
+	id, err := f.dp.AddPort(dev, dataplane.PortConfig{})
+	require.NoError(t, err)
+	p, params, err := f.net.Add(id, dev, "p0", []int{0})
+	require.NoError(t, err)
+	params.With = wired{p, f.dp, dev}
+	_, err = f.sys.Attach(ctx, params)
+	require.NoError(t, err)
+	yes := true
+	require.NoError(t, f.ctl.Set(ctx, "p0", ifnet.Settings{Up: &yes, Polling: &yes}))
+	require.NoError(t, p.Settle())
+	f.run()
+
+	was := dev.Info().MAC
+	addrs := []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")}
+	peer, err := host.Handle().LinkByName("h0")
+	require.NoError(t, err)
+	for _, a := range addrs {
+		bits := 24
+		if a.Is6() {
+			bits = 64
+		}
+		require.NoError(t, f.ctl.AddAddr(ctx, "p0", ifnet.AddrSpec{Prefix: netip.PrefixFrom(a, bits)}))
+		require.NoError(t, host.Handle().NeighSet(&netlink.Neigh{
+			LinkIndex: peer.Attrs().Index, State: unix.NUD_REACHABLE, IP: a.AsSlice(), HardwareAddr: was,
+		}))
+	}
+	cached := func(a netip.Addr) string {
+		family := netlink.FAMILY_V4
+		if a.Is6() {
+			family = netlink.FAMILY_V6
+		}
+		list, err := host.Handle().NeighList(peer.Attrs().Index, family)
+		require.NoError(t, err)
+		for _, n := range list {
+			if got, _ := netip.AddrFromSlice(n.IP); got.Unmap() == a {
+				return n.HardwareAddr.String()
+			}
+		}
+		return "none"
+	}
+	for _, mac := range []net.HardwareAddr{{2, 0, 0, 0x11, 0x22, 0x33}, {2, 0, 0, 0x11, 0x22, 0x44}} {
+		for _, a := range addrs {
+			require.Equal(t, was.String(), cached(a))
+		}
+		made := f.stats().Ports[0].Generated
+		require.NoError(t, f.ctl.Set(ctx, "p0", ifnet.Settings{LLAddr: mac}))
+		require.Equal(t, made+2, f.stats().Ports[0].Generated, "one frame for each address")
+		require.Equal(t, mac, dev.Info().MAC)
+		l, err := ports.Handle().LinkByName("p0")
+		require.NoError(t, err)
+		require.Equal(t, mac, l.Attrs().HardwareAddr, "the kernel's interface has it")
+		for _, a := range addrs {
+			require.Eventually(t, func() bool { return cached(a) == mac.String() }, 20*time.Second, time.Millisecond, "the peer has %s for %v", cached(a), a)
+		}
+		was = mac
+	}
+	f.stop()
+	l, err := ports.Handle().LinkByName("p0")
+	require.NoError(t, err)
+	require.NotEqual(t, was, l.Attrs().HardwareAddr, "it is given back")
+}
+
+// window is how long a rate is taken.
+const window = 100 * time.Millisecond
+
+// rates takes the rate of some ports over window after window, until end is closed, in
+// packets a second.
+func (f *flood) rates(ports []int, end <-chan struct{}) (list []float64) {
+	sample := func() (sent uint64, at time.Time) {
+		s, err := f.dp.Stats(ctx)
+		if err != nil {
+			return 0, time.Now()
+		}
+		for _, p := range ports {
+			sent += s.Ports[p].TxPackets
+		}
+		return sent, s.Time
+	}
+	n, at := sample()
+	for {
+		select {
+		case <-end:
+			return list
+		case <-time.After(window):
+		}
+		m, now := sample()
+		list = append(list, float64(m-n)/now.Sub(at).Seconds())
+		n, at = m, now
+	}
+}
+
+// flaps takes an interface down and up so many times, one flap every period at most, and
+// returns how long each down took.
+func (f *flood) flaps(name string, count int, period time.Duration) (downs []time.Duration) {
+	tick := time.NewTicker(period)
+	defer tick.Stop()
+	for range count {
+		<-tick.C
+		start := time.Now()
+		f.set(name, false)
+		downs = append(downs, time.Since(start))
+		f.set(name, true)
+	}
+	return downs
+}
+
+// BenchmarkFlaps takes one interface down and up a thousand times, fifty times a second,
+// under a flood, and looks at the other ports of the same core meanwhile: their rate in each
+// window, as part of the median of what it was before, while all interfaces were up. Null ports, since they are
+// flat out on one core: with veth pairs the generator in the kernel, which needs the other
+// CPU that control has, sets the rate. The rate is a figure and not a demand: it is as even as
+// the machine is.
+func BenchmarkFlaps(b *testing.B) {
+	for range b.N {
+		f := newFlood(b, []int{0}, 4096)
+		for i := range 4 {
+			f.null(fmt.Sprint("n", i), 0)
+		}
+		f.run()
+		others := []int{0, 1}
+		end := make(chan struct{})
+		time.AfterFunc(5*time.Second, func() { close(end) })
+		before := f.rates(others, end)
+		end = make(chan struct{})
+		got := make(chan []float64, 1)
+		go func() { got <- f.rates(others, end) }()
+		downs := f.flaps("n3", 1000, 20*time.Millisecond)
+		close(end)
+		during := <-got
+		core := f.stats().Cores[0]
+		rx, _, drops := f.stop()
+		b.Logf("moves %d, longest turn %d µs", core.Moves, core.MaxTurnNs/1000)
+		for _, list := range [][]float64{before, during} {
+			slices.Sort(list)
+		}
+		slices.Sort(downs)
+		median := before[len(before)/2]
+		under := 0
+		for _, r := range during {
+			if r < 0.95*median {
+				under++
+			}
+		}
+		b.ReportMetric(100*before[0]/median, "least-before-%")
+		b.ReportMetric(100*during[0]/median, "least-%")
+		b.ReportMetric(100*during[len(during)/2]/median, "median-%")
+		b.ReportMetric(float64(len(during)), "windows")
+		b.ReportMetric(float64(under), "windows-under-95%")
+		b.ReportMetric(float64(downs[len(downs)/2].Microseconds()), "µs/down")
+		b.Logf("%d packets, every frame accounted for; drops %v", rx, drops)
+	}
+}
