@@ -32,8 +32,8 @@ func (d *Device) call(fn func(l netlink.Link) error) error {
 	return nil
 }
 
-// SetMTU implements pmd.MTUSetter: it sets the MTU of the interface, at most what fits a
-// chunk. The kernel has limits of its own while an XDP program is attached.
+// SetMTU implements pmd.MTUSetter: it sets the MTU of the interface, at most what fits the
+// chunks of a packet. The kernel has limits of its own while an XDP program is attached.
 func (d *Device) SetMTU(mtu int) error {
 	return d.call(func(l netlink.Link) error { return d.powers.SetMTU(l, mtu, mtuLimit(d.conn.pool)) })
 }

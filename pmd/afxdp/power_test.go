@@ -115,9 +115,9 @@ func TestPowersAreGivenBack(t *testing.T) {
 	require.Equal(t, 2, dev.Info().Promiscuity)
 
 	// Limits: the port's, then the driver's, each with what to do.
-	err := dev.(pmd.MTUSetter).SetMTU(9000)
+	err := dev.(pmd.MTUSetter).SetMTU(60_000)
 	require.ErrorIs(t, err, unix.EINVAL)
-	require.ErrorContains(t, err, "afxdp: p0: MTU 9000: a frame takes no more than")
+	require.ErrorContains(t, err, "afxdp: p0: MTU 60000: the port takes no more than")
 	err = dev.(pmd.MTUSetter).SetMTU(20)
 	require.ErrorIs(t, err, unix.EINVAL)
 	require.ErrorContains(t, err, "ip -d link show dev p0")

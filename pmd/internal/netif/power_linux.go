@@ -164,7 +164,7 @@ func (p *Powers) set(l netlink.Link, key, value string) error {
 // SetMTU gives the interface an MTU up to limit, which is what the port can take.
 func (p *Powers) SetMTU(l netlink.Link, mtu, limit int) error {
 	if mtu > limit {
-		return fmt.Errorf("MTU %d: a frame takes no more than %d: %w", mtu, limit, unix.EINVAL)
+		return fmt.Errorf("MTU %d: the port takes no more than %d: %w", mtu, limit, unix.EINVAL)
 	}
 	err := p.set(l, KeyMTU, strconv.Itoa(mtu))
 	if err != nil {
