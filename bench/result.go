@@ -1,6 +1,8 @@
 package bench
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -54,6 +56,8 @@ type Result struct {
 	// that rate, if there is one core.
 	PPS         float64 `json:"pps"`
 	NsPerPacket float64 `json:"ns_per_packet"`
+	// Latency has an entry for each load at which it was measured.
+	Latency []Latency `json:"latency,omitempty"`
 	// Disturbed tells what disturbed the round that was disturbed the most; empty if
 	// none was.
 	Disturbed string `json:"disturbed,omitempty"`
@@ -106,6 +110,8 @@ func (s Scenario) Run(ctx context.Context, cfg RunConfig) (res *Result, err erro
 	s = s.withDefaults()
 	// What was begun is ended whatever ctx says.
 	whole := context.WithoutCancel(ctx)
+	// Before the threads are confined, for the number of CPUs.
+	environment := LocalEnvironment()
 	b, err := openBed(ctx, s)
 	if err != nil {
 		return nil, err
@@ -121,7 +127,7 @@ func (s Scenario) Run(ctx context.Context, cfg RunConfig) (res *Result, err erro
 	if err != nil {
 		return nil, wrap(err)
 	}
-	res = &Result{Version: ResultVersion, Time: time.Now().UTC(), Name: s.Name(), Scenario: s, Environment: LocalEnvironment()}
+	res = &Result{Version: ResultVersion, Time: time.Now().UTC(), Name: s.Name(), Scenario: s, Environment: environment}
 	for _, p := range stats.Ports {
 		res.Ports = append(res.Ports, strings.TrimSpace(p.Driver+" "+p.Mode))
 	}
@@ -170,23 +176,78 @@ func (r *Result) sum() {
 // WriteJSON writes the result as one line of JSON.
 func (r *Result) WriteJSON(w io.Writer) error { return json.NewEncoder(w).Encode(r) }
 
-// ReadResults reads what WriteJSON wrote, line by line. The error names the line that is
-// not a result, or is one of another version or cut off.
+// Records are what files of results hold, each kind in the order of the lines.
+type Records struct {
+	Results []*Result
+	Peers   []*PeerResult
+}
+
+// ReadResults reads results of scenarios, as ReadRecords does; a comparison with a peer is
+// refused.
 func ReadResults(r io.Reader) ([]*Result, error) {
-	var out []*Result
-	d := json.NewDecoder(r)
+	records, err := readRecords(r, false)
+	return records.Results, err
+}
+
+// ReadRecords reads what Result.WriteJSON and PeerResult.WriteJSON wrote, line by line;
+// empty lines are passed over. The error names the line that is no result, or is one of
+// another version or cut off; the records are those of the lines before.
+func ReadRecords(r io.Reader) (Records, error) { return readRecords(r, true) }
+
+func readRecords(r io.Reader, peers bool) (out Records, err error) {
+	in := bufio.NewReader(r)
 	for line := 1; ; line++ {
-		var res Result
-		switch err := d.Decode(&res); {
-		case errors.Is(err, io.EOF):
-			return out, nil
-		case err != nil:
-			return out, fmt.Errorf("bench: line %d: not a whole result: %w", line, err)
-		case res.Version != ResultVersion:
-			return out, fmt.Errorf("bench: line %d: a result of version %d, this program reads version %d", line, res.Version, ResultVersion)
+		text, err := in.ReadBytes('\n')
+		last := errors.Is(err, io.EOF)
+		if err != nil && !last {
+			return out, fmt.Errorf("bench: line %d: %w", line, err)
 		}
-		out = append(out, &res)
+		if text = bytes.TrimSpace(text); len(text) > 0 {
+			if err := out.add(text, peers); err != nil {
+				return out, fmt.Errorf("bench: line %d: %w", line, err)
+			}
+		}
+		if last {
+			return out, nil
+		}
 	}
+}
+
+// add reads one line.
+func (rs *Records) add(text []byte, peers bool) error {
+	// The version first: what another one has need not fit.
+	var of struct {
+		Version int
+		Name    string
+	}
+	if err := json.Unmarshal(text, &of); err != nil {
+		return fmt.Errorf("not a whole result: %w", err)
+	}
+	peer := peers && strings.HasPrefix(of.Name, "peer=")
+	version := ResultVersion
+	if peer {
+		version = PeerVersion
+	}
+	if of.Version != version {
+		return fmt.Errorf("a result of version %d, this program reads version %d", of.Version, version)
+	}
+	if peer {
+		res := &PeerResult{}
+		if err := json.Unmarshal(text, res); err != nil {
+			return fmt.Errorf("not a result: %w", err)
+		}
+		rs.Peers = append(rs.Peers, res)
+		return nil
+	}
+	res := &Result{}
+	if err := json.Unmarshal(text, res); err != nil {
+		return fmt.Errorf("not a result: %w", err)
+	}
+	if _, err := ParseScenario(res.Name); err != nil {
+		return fmt.Errorf("not a result: %w", err)
+	}
+	rs.Results = append(rs.Results, res)
+	return nil
 }
 
 // WriteBench writes the results in the Go benchmark format

@@ -263,3 +263,27 @@ func FuzzParseStat(f *testing.F) {
 	f.Add("cpu  100 0 100 1000 0 0 0 50 0 0\nctxt 1000\n")
 	f.Fuzz(func(_ *testing.T, text string) { parseStat(text) })
 }
+
+// Whatever a file holds, it is read or refused with a line, and what is read can be written.
+func FuzzReadResults(f *testing.F) {
+	f.Add([]byte(`{"version":1,"name":"driver=null/mode=io/size=64","rounds":[{"pps":6e8}],"pps":6e8}` + "\n\n" + `{"version":2}`))
+	f.Add([]byte(`{"version":1,"name":"driver=null/mode=io","latency":[{"percentiles":[{"percent":50,"ns":1}]}]}` + "\n" + `{"version":1,"name":"peer=x","ratio":{"median":2}}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		records, err := ReadRecords(bytes.NewReader(text))
+		if err != nil {
+			require.ErrorContains(t, err, "bench: line ")
+			require.LessOrEqual(t, len(records.Results)+len(records.Peers), bytes.Count(text, []byte("\n")))
+		}
+		var again bytes.Buffer
+		for _, r := range records.Results {
+			require.NoError(t, r.WriteJSON(&again))
+		}
+		for _, r := range records.Peers {
+			require.NoError(t, r.WriteJSON(&again))
+		}
+		back, err := ReadRecords(&again)
+		require.NoError(t, err)
+		require.Len(t, back.Results, len(records.Results))
+		require.Len(t, back.Peers, len(records.Peers))
+	})
+}

@@ -128,7 +128,8 @@ type Outcome struct {
 	Tolerance float64 `json:"tolerance"`
 	// Ratio is the head's time for a packet to the base's.
 	Ratio Interval `json:"ratio"`
-	// BaseNs and HeadNs are the medians of the times for a packet, in nanoseconds.
+	// BaseNs and HeadNs are the medians of the times for a packet, in nanoseconds, that a
+	// quarter of the rounds of each run did not exceed.
 	BaseNs float64 `json:"base_ns_per_packet"`
 	HeadNs float64 `json:"head_ns_per_packet"`
 	// Pairs is the number of pairs that count, Void of those that were disturbed or

@@ -42,8 +42,8 @@ func main() {
 		os.Exit(1)
 	}
 	ns *= 1 + spread*(rand.Float64()-0.5)
-	fmt.Printf("{\"version\":1,\"name\":%%q,\"polled\":[0],\"rounds\":[%%s],\"ns_per_packet\":%%g}\n", os.Args[3],
-		strings.TrimSuffix(strings.Repeat("{},", 10), ","), ns)
+	round := fmt.Sprintf("{\"pps\":%%g}", 1e9/ns)
+	fmt.Printf("{\"version\":1,\"name\":%%q,\"polled\":[0],\"rounds\":[%%s]}\n", os.Args[3], strings.TrimSuffix(strings.Repeat(round+",", 10), ","))
 }
 `
 

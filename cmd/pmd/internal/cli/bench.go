@@ -15,10 +15,11 @@ import (
 
 // BenchCmd groups the commands that measure.
 type BenchCmd struct {
-	List  BenchListCmd  `cmd:"" help:"List the scenarios, and why those that cannot run here cannot."`
-	Run   BenchRunCmd   `cmd:"" help:"Measure scenarios on this machine."`
-	Peers BenchPeersCmd `cmd:"" help:"Compare with other programs and with the kernel on this machine."`
-	Gate  BenchGateCmd  `cmd:"" help:"Tell by the exit status whether a change forwards slower."`
+	List   BenchListCmd   `cmd:"" help:"List the scenarios, and why those that cannot run here cannot."`
+	Run    BenchRunCmd    `cmd:"" help:"Measure scenarios on this machine."`
+	Peers  BenchPeersCmd  `cmd:"" help:"Compare with other programs and with the kernel on this machine."`
+	Report BenchReportCmd `cmd:"" help:"Make one HTML page of results."`
+	Gate   BenchGateCmd   `cmd:"" help:"Tell by the exit status whether a change forwards slower."`
 }
 
 // BenchListCmd is pmd bench list.

@@ -2,6 +2,8 @@ package cli
 
 import (
 	"bytes"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -113,4 +115,45 @@ func TestBenchPeers(t *testing.T) {
 		assert.Empty(t, stdout, line)
 		assert.Equal(t, 1, strings.Count(stderr, "\n"), "%s: %s", line, stderr)
 	}
+}
+
+func TestBenchReport(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		return path
+	}
+	const line = `{"version":1,"name":"driver=null/mode=io/size=64","scenario":{"driver":"null","mode":"io","size":64},"rounds":[{"pps":6e8}],"pps":6e8}` + "\n"
+	good := write("good", line+line)
+	status, stdout, stderr := call("bench", "report", good)
+	require.Zero(t, status, stderr)
+	assert.True(t, strings.HasPrefix(stdout, "<!DOCTYPE html>"))
+	out := filepath.Join(dir, "out.html")
+	status, _, stderr = call("bench", "report", good, good, "-o", out)
+	require.Zero(t, status, stderr)
+	page, err := os.ReadFile(out)
+	require.NoError(t, err)
+	assert.Contains(t, string(page), `id="history"`)
+
+	for _, d := range []struct {
+		status    int
+		text, say string
+	}{
+		{1, line + line[:40], "line 2: not a whole result"},
+		{1, line + "\n" + `{"version":9}` + "\n", "line 3: a result of version 9, this program reads version 1"},
+		{1, `{"version":1}`, "line 1: not a result"},
+		{1, line + `{"version":1,"name":"driver=null/mode=io","rounds":7}`, "line 2: not a result"},
+		{2, "", "no results"},
+	} {
+		status, stdout, stderr := call("bench", "report", write("bad", d.text))
+		assert.Equal(t, d.status, status, stderr)
+		assert.Empty(t, stdout)
+		assert.Contains(t, stderr, d.say)
+	}
+	status, _, _ = call("bench", "report")
+	assert.Equal(t, ExitUsage, status)
+	status, _, stderr = call("bench", "report", filepath.Join(dir, "none"))
+	assert.Equal(t, ExitFailure, status)
+	assert.Contains(t, stderr, "no such file")
 }

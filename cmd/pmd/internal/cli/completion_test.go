@@ -46,7 +46,7 @@ func TestCompletionKnowsTheWholeGrammar(t *testing.T) {
 	assert.Equal(t, []string{
 		"pmd", "pmd run", "pmd demo", "pmd stats", "pmd if", "pmd if show", "pmd if set", "pmd core", "pmd core show", "pmd core set", "pmd forward", "pmd forward show", "pmd forward set",
 		"pmd config", "pmd config show", "pmd config check", "pmd config diff", "pmd config apply",
-		"pmd doctor", "pmd bench", "pmd bench list", "pmd bench run", "pmd bench gate", "pmd stop", "pmd version", "pmd completion",
+		"pmd doctor", "pmd bench", "pmd bench list", "pmd bench run", "pmd bench peers", "pmd bench report", "pmd bench gate", "pmd stop", "pmd version", "pmd completion",
 	}, paths)
 	for _, shell := range shellNames() {
 		_, text := script(t, shell)

@@ -1,0 +1,24 @@
+package bench
+
+// Latency is how long frames took at one load: part of a Result if it was measured.
+type Latency struct {
+	// Load is the share of the throughput that was offered, 0 to 1, PPS the frames a
+	// second that this is.
+	Load float64 `json:"load"`
+	PPS  float64 `json:"pps"`
+	// Frames is the number of frames whose time was taken, Lost that of those that did
+	// not arrive.
+	Frames uint64 `json:"frames"`
+	Lost   uint64 `json:"lost"`
+	// Percentiles are in rising order, corrected for coordinated omission: a frame's time
+	// counts from when it was due.
+	Percentiles []Percentile `json:"percentiles"`
+}
+
+// Percentile is a latency that so many percent of the frames did not exceed.
+type Percentile struct {
+	// Percent is 0 to 100: 50 is the median, 100 the maximum.
+	Percent float64 `json:"percent"`
+	// Ns is in nanoseconds.
+	Ns float64 `json:"ns"`
+}
