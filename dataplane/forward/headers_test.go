@@ -249,6 +249,9 @@ func TestCsumAgainstTwin(t *testing.T) {
 			total[name] += n
 		}
 	})
+	if testing.Short() {
+		return // rapid then draws too few to be sure of every kind
+	}
 	for _, name := range []string{"rx_bad_ipv4_csum", "rx_bad_tcp_csum", "rx_bad_udp_csum", "rx_unchecked"} {
 		require.NotZero(t, total[name], "the test has not tried %s", name)
 	}

@@ -211,7 +211,7 @@ func addrBytes(t *testing.T, s string) []byte {
 
 func TestMTUTooLarge(t *testing.T) {
 	ns := onePort(t, 3400)
-	err := open(t, ns, "")
+	err := open(t, ns, ",frags=off")
 	require.ErrorContains(t, err, "MTU 3400 is more than the 1774")
 	require.ErrorContains(t, err, "frame-size=4096")
 	require.NoError(t, open(t, ns, ",frame-size=4096"))
