@@ -26,6 +26,11 @@ type bed struct {
 	settle func(context.Context) error
 	// undo is what is to be done at the end, last first.
 	undo []func() error
+
+	// paced, if any, is a round in which latency is measured, at rate frames a second;
+	// throughput is what was found to be possible, 0 if nobody asked.
+	paced            func(ctx context.Context, length time.Duration) (Round, error)
+	rate, throughput float64
 }
 
 // openBed sets a scenario up and starts it.
@@ -102,6 +107,9 @@ func (b *bed) counts(s *dataplane.Stats) (rx, tx, dropped uint64) {
 // round measures for some time, takes the account, and returns the frames a second that
 // left, or that entered where none leaves.
 func (b *bed) round(ctx context.Context, length time.Duration) (Round, error) {
+	if b.paced != nil {
+		return b.paced(ctx, length)
+	}
 	before, err := b.rig.Stats(ctx)
 	if err != nil {
 		return Round{}, err

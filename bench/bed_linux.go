@@ -27,13 +27,16 @@ func (b *bed) veth(ctx context.Context, cfg RigConfig, feed int) error {
 	if err != nil {
 		return err
 	}
-	far, err := w.farEnd()
+	far, err := w.farEnd(b.scenario.recorded())
 	if err != nil {
 		return err
 	}
 	cfg.Open = w.open
 	if err := b.start(ctx, cfg); err != nil {
 		return err
+	}
+	if b.scenario.paced() {
+		return b.pace(ctx, w, far, feed)
 	}
 	stop := func() (uint64, error) { return 0, nil }
 	if b.scenario.Mode != "txonly" {

@@ -15,6 +15,9 @@
 // figure. A [Result] has the rounds, the [Environment] they ran in, and the
 // [Disturbance] of each.
 //
+// A scenario with a load or a rate is sent evenly, with numbers and due times in the frames,
+// and its Result has the [Latency].
+//
 // BenchmarkForward runs the same scenarios by the same names, and reports pkts/s and
 // ns/pkt; `pmd bench run` is the third way. A [Rig] is the running dataplane beneath.
 //

@@ -10,6 +10,12 @@ type Latency struct {
 	// not arrive.
 	Frames uint64 `json:"frames"`
 	Lost   uint64 `json:"lost"`
+	// Duplicates arrived again, Reordered after a later one (RFC 4737). Unsent were due
+	// while the sender stood still: each counts in the percentiles as one that waited for
+	// the next that arrived.
+	Duplicates uint64 `json:"duplicates,omitempty"`
+	Reordered  uint64 `json:"reordered,omitempty"`
+	Unsent     uint64 `json:"unsent,omitempty"`
 	// Percentiles are in rising order, corrected for coordinated omission: a frame's time
 	// counts from when it was due.
 	Percentiles []Percentile `json:"percentiles"`

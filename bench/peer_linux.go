@@ -71,12 +71,7 @@ func openArena(ctx context.Context, c Comparison) (_ *arena, err error) {
 	}
 	switch c.Peer {
 	case peerTestpmd:
-		undo, err := hugePages(512)
-		if err != nil {
-			return nil, err
-		}
-		f.undo = append(f.undo, undo)
-		return f.arena, nil
+		// The wire or the ports in memory came with it.
 	case peerL2fwd:
 		f.program("-inlink", "p0", "-outlink", "p1")
 	case peerXskFwd:
@@ -167,7 +162,7 @@ func (f *field) wire() error {
 	if f.w, err = makeWire(lab, f.Cores); err != nil {
 		return err
 	}
-	if f.far, err = f.w.farEnd(); err != nil {
+	if f.far, err = f.w.farEnd(0); err != nil {
 		return err
 	}
 	f.gen = netlab.GeneratorConfig{Size: f.Size - 4}
@@ -354,7 +349,8 @@ func (f *field) pass() (*netlab.Attachment, error) { return f.w.ports.PassProgra
 // rounds, in which it gets no frame.
 func (f *field) bridge() error {
 	h := f.w.ports.Handle()
-	br := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "br0"}}
+	snooping := false // it would join groups and report that
+	br := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "br0"}, MulticastSnooping: &snooping}
 	if err := h.LinkAdd(br); err != nil {
 		return fmt.Errorf("bridge: %w", err)
 	}
@@ -377,7 +373,8 @@ func (f *field) bridge() error {
 		return fmt.Errorf("bridge: %w", err)
 	}
 	err := h.NeighSet(&netlink.Neigh{
-		LinkIndex: out.Attrs().Index, Family: unix.AF_BRIDGE, State: netlink.NUD_PERMANENT, Flags: netlink.NTF_MASTER, HardwareAddr: f.w.hb.MAC,
+		LinkIndex: out.Attrs().Index, Family: unix.AF_BRIDGE, State: netlink.NUD_NOARP, // permanent would be the bridge's own
+		Flags: netlink.NTF_MASTER, HardwareAddr: f.w.hb.MAC,
 	})
 	if err != nil {
 		return fmt.Errorf("bridge: forwarding entry: %w", err)

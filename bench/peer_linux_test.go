@@ -90,7 +90,7 @@ func TestKernelPeers(t *testing.T) {
 					moved++
 					assert.Positive(t, r.Ratio)
 				} else {
-					assert.Contains(t, r.Void, "no frame moved")
+					assert.Contains(t, r.Void, "no frame moved", c.Name())
 				}
 			}
 			assert.Equal(t, moved, res.Valid)

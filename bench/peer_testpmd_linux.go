@@ -88,6 +88,11 @@ func ended(cmd *exec.Cmd) *exec.Cmd {
 
 // run runs testpmd and measures it for some time, in whole seconds by its own rates.
 func (p *testpmd) run(ctx context.Context, length time.Duration) (s Sample, err error) {
+	undo, err := hugePages(512)
+	if err != nil {
+		return s, err
+	}
+	defer func() { err = errors.Join(err, undo()) }()
 	ctx, cancel := context.WithTimeout(ctx, testpmdStart+length)
 	defer cancel()
 	cmd := p.command(ctx)
@@ -225,10 +230,19 @@ func lastLines(text string, n int) string {
 	return strings.Join(lines[max(0, len(lines)-n):], "\n")
 }
 
-// hugePages sees to it that n pages of 2 MiB are reserved and hugetlbfs is mounted. What
+// readNumber reads a file with a number.
+func readNumber(path string) (int, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(strings.TrimSpace(string(text)))
+}
+
+// hugePages sees to it that n pages of 2 MiB are reserved and free and hugetlbfs is mounted. What
 // undo returns puts both back.
 func hugePages(n int) (undo func() error, err error) {
-	const file = "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages"
+	const dir = "/sys/kernel/mm/hugepages/hugepages-2048kB/"
 	var undone []func() error
 	undo = func() error { return undoAll(&undone) }
 	defer func() {
@@ -236,29 +250,34 @@ func hugePages(n int) (undo func() error, err error) {
 			err = errors.Join(fmt.Errorf("huge pages: %w", err), undo())
 		}
 	}()
-	before, err := os.ReadFile(file)
+	before, err := readNumber(dir + "nr_hugepages")
 	if err != nil {
 		return undo, err
 	}
-	if have, err := strconv.Atoi(strings.TrimSpace(string(before))); err != nil || have < n {
-		undone = append(undone, func() error { return os.WriteFile(file, before, 0o644) })
-		if err := os.WriteFile(file, []byte(strconv.Itoa(n)), 0o644); err != nil {
+	free, err := readNumber(dir + "free_hugepages")
+	if err != nil {
+		return undo, err
+	}
+	if free < n { // others may have some of them
+		set := func(n int) error { return os.WriteFile(dir+"nr_hugepages", []byte(strconv.Itoa(n)), 0o644) }
+		undone = append(undone, func() error { return set(before) })
+		if err := set(before + n - free); err != nil {
 			return undo, err
 		}
-		if now, err := os.ReadFile(file); err != nil || strings.TrimSpace(string(now)) != strconv.Itoa(n) {
-			return undo, errors.Join(fmt.Errorf("%d pages of 2 MiB are not to be had, %s is: free memory", n, strings.TrimSpace(string(now))), err)
+		if free, err = readNumber(dir + "free_hugepages"); err != nil || free < n {
+			return undo, errors.Join(fmt.Errorf("%d free pages of 2 MiB are not to be had, %d are: free memory", n, free), err)
 		}
 	}
 	mounts, err := os.ReadFile("/proc/mounts")
 	if err != nil || strings.Contains(string(mounts), " hugetlbfs ") {
 		return undo, err
 	}
-	dir, err := os.MkdirTemp("", "pmd-bench-")
+	made, err := os.MkdirTemp("", "pmd-bench-")
 	if err != nil {
 		return undo, err
 	}
-	undone = append(undone, func() error { return os.RemoveAll(dir) })
-	huge := filepath.Join(dir, "huge")
+	undone = append(undone, func() error { return os.RemoveAll(made) })
+	huge := filepath.Join(made, "huge")
 	if err := os.Mkdir(huge, 0o700); err != nil {
 		return undo, err
 	}

@@ -38,6 +38,9 @@ type Round struct {
 	Seconds     float64     `json:"seconds"`
 	PPS         float64     `json:"pps"`
 	Disturbance Disturbance `json:"disturbance"`
+
+	// delays is the account of a round in which latency was measured.
+	delays *delays
 }
 
 // Result is what came of a scenario: a line of JSON.
@@ -154,6 +157,13 @@ func (s Scenario) Run(ctx context.Context, cfg RunConfig) (res *Result, err erro
 		}
 	}
 	res.sum()
+	if s.paced() && len(res.Rounds) > 0 {
+		l, err := latencyOf(res.Rounds, b.rate, b.throughput)
+		if err != nil {
+			return nil, wrap(err)
+		}
+		res.Latency = []Latency{l}
+	}
 	return res, wrap(ctx.Err())
 }
 

@@ -58,6 +58,10 @@ type Scenario struct {
 	Cores int `json:"cores"`
 	// Idle is the idle policy of the cores. Default adaptive.
 	Idle dataplane.Idle `json:"idle"`
+	// Load has the latency measured at so many percent of the throughput, which is found
+	// first, and Rate at so many frames a second; 0 is flat out, and no latency.
+	Load int `json:"load,omitempty"`
+	Rate int `json:"rate,omitempty"`
 }
 
 // withDefaults fills the fields left zero.
@@ -91,6 +95,12 @@ func (s Scenario) Name() string {
 	}
 	if s.Idle != dataplane.IdleAdaptive {
 		name += "/idle=" + string(s.Idle)
+	}
+	if s.Load != 0 {
+		name += "/load=" + strconv.Itoa(s.Load)
+	}
+	if s.Rate != 0 {
+		name += "/rate=" + strconv.Itoa(s.Rate)
 	}
 	return name
 }
@@ -129,8 +139,12 @@ func ParseScenario(name string) (Scenario, error) {
 			s.Cores, err = strconv.Atoi(value)
 		case "idle":
 			s.Idle = dataplane.Idle(value)
+		case "load":
+			s.Load, err = strconv.Atoi(value)
+		case "rate":
+			s.Rate, err = strconv.Atoi(value)
 		default:
-			return s, fmt.Errorf("%w: %q: no key %q: there are driver, mode, size, flows, cores and idle", ErrScenario, name, key)
+			return s, fmt.Errorf("%w: %q: no key %q: there are driver, mode, size, flows, cores, idle, load and rate", ErrScenario, name, key)
 		}
 		if err != nil {
 			return s, fmt.Errorf("%w: %q: %s=%s is not a number to use here", ErrScenario, name, key, value)
@@ -173,6 +187,14 @@ func (s Scenario) Validate() error {
 		return bad("cores", s.Cores, "driver "+s.Driver+" needs the other CPU to send from")
 	case s.Driver == DriverRing && slices.Contains([]string{"rxonly", "txonly", "flowgen", "icmpecho"}, s.Mode):
 		return bad("mode", s.Mode, "nothing would pass the ring")
+	case s.Load < 0 || s.Load > 100:
+		return bad("load", s.Load, "use 1 to 100, in percent of the throughput")
+	case s.Rate < 0 || s.Rate > maxPacedRate:
+		return bad("rate", s.Rate, "use 1 to "+strconv.Itoa(maxPacedRate)+" frames a second")
+	case s.paced() && (s.Driver != DriverAFXDP || !slices.Contains([]string{"io", "mac", "macswap"}, s.Mode)):
+		return bad("driver", s.Driver+"/mode="+s.Mode, "latency is measured over driver "+DriverAFXDP+" in modes io, mac and macswap")
+	case s.Load != 0 && s.Rate != 0:
+		return bad("rate", s.Rate, "it says what load="+strconv.Itoa(s.Load)+" does: use one")
 	case !slices.Contains(dataplane.IdlePolicies(), string(s.Idle)):
 		return bad("idle", s.Idle, "there are "+strings.Join(dataplane.IdlePolicies(), ", "))
 	}
@@ -182,6 +204,12 @@ func (s Scenario) Validate() error {
 func drivers() []string {
 	return []string{DriverNull, DriverRing, DriverPcap, DriverAFXDP, DriverSim}
 }
+
+// maxPacedRate is beyond what can be sent, and what can be recorded of it.
+const maxPacedRate = 10_000_000
+
+// paced tells whether latency is measured, at less than full rate.
+func (s Scenario) paced() bool { return s.Load != 0 || s.Rate != 0 }
 
 // feeds tells whether frames come from another CPU.
 func (s Scenario) feeds() bool { return s.Driver == DriverAFXDP || s.Driver == DriverSim }

@@ -138,7 +138,7 @@ func TestSendQueueRatio(t *testing.T) {
 		netlabtest.RequireRoot(t)
 		const perCore = 250_000 // frames a second
 		w := newWire(t)
-		far, err := w.farEnd()
+		far, err := w.farEnd(0)
 		require.NoError(t, err)
 		path, err := writeTraffic(t.TempDir(), Scenario{Size: 64, Flows: FlowsMany}, 1024)
 		require.NoError(t, err)

@@ -103,13 +103,13 @@ func (w *wire) generate(cfg netlab.GeneratorConfig, cpus ...int) (stop func() (s
 // farEnd counts, in the kernel, the frames that arrive at the hosts behind the ports.
 type farEnd []*netlab.Sink
 
-// farEnd puts sinks at both hosts.
-func (w *wire) farEnd() (farEnd, error) {
+// farEnd puts sinks at both hosts, of which b's keeps as many arrivals.
+func (w *wire) farEnd(record int) (farEnd, error) {
 	a, err := w.a.Sink("ha", false)
 	if err != nil {
 		return nil, err
 	}
-	b, err := w.b.Sink("hb", false)
+	b, err := w.b.NewSink("hb", netlab.SinkConfig{Record: record})
 	return farEnd{a, b}, err
 }
 

@@ -32,6 +32,7 @@ const (
 	offUDPSrc    = 34
 	offUDPDst    = 36
 	offPayload   = 42
+	offStamp     = offPayload + 8
 	vlanTag      = 4 // bytes of an IEEE 802.1Q tag
 
 	etherTypeIPv4 = 0x0800
@@ -65,6 +66,12 @@ type GeneratorConfig struct {
 	// network order into the first 8 bytes of the UDP payload. It goes on
 	// counting from run to run. The same is asked of a Template.
 	Sequence bool
+
+	// Stamp writes the time at which the frame was due, CLOCK_MONOTONIC in
+	// nanoseconds, as 64 bits in network order behind the sequence number. A frame
+	// that leaves late says when it should have left, so that a delay of the
+	// generator is part of a latency measured from it. It needs Sequence and Rate.
+	Stamp bool
 
 	// Rate limits the frames a second, up to 10^9; 0 is no limit. Frames
 	// leave evenly, in steps of some microseconds, and the CPU is busy all
@@ -136,6 +143,9 @@ func (c GeneratorConfig) fromTemplate() ([]byte, error) {
 func (c GeneratorConfig) checkRewrite(f []byte) error {
 	if c.Rate > maxRate {
 		return fmt.Errorf("netlab: generator: a rate of %d frames a second is over %d; 0 is no limit", c.Rate, uint64(maxRate))
+	}
+	if c.Stamp && (!c.Sequence || c.Rate == 0) {
+		return fmt.Errorf("netlab: generator: a Stamp is when a frame of a Sequence is due at a Rate: set both")
 	}
 	if c.Flows < 0 || c.Flows > maxFlows {
 		return fmt.Errorf("netlab: generator: %d flows are not within 1 to %d", c.Flows, maxFlows)

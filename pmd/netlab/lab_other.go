@@ -140,6 +140,9 @@ func (*Sink) Close() error { return nil }
 // Count returns an error.
 func (*Sink) Count() (frames, bytes uint64, err error) { return 0, 0, unsupported() }
 
+// Arrivals returns an error.
+func (*Sink) Arrivals() (arrivals []Arrival, missed uint64, err error) { return nil, 0, unsupported() }
+
 // Generator exists on Linux only.
 type Generator struct{}
 

@@ -114,6 +114,9 @@ func generatorProgram(state int, frame []byte, c GeneratorConfig) asm.Instructio
 			asm.StoreMem(asm.R2, offPayload, asm.R7, asm.DWord),
 		)
 	}
+	if c.Stamp {
+		p = append(p, stampProgram(c.Rate)...)
+	}
 	p = append(p,
 		// A test run turns XDP_TX into a redirect out of the interface
 		// named in its context.
@@ -131,12 +134,64 @@ func generatorProgram(state int, frame []byte, c GeneratorConfig) asm.Instructio
 	return p
 }
 
+// paceInterval is the time between two frames, in fractions of a nanosecond (paceShift).
+func paceInterval(rate uint64) uint64 { return (1_000_000_000<<paceShift + rate/2) / rate }
+
+// stampProgram writes when the frame at R2 was due. paceProgram leaves in R9 when the next
+// one is.
+func stampProgram(rate uint64) asm.Instructions {
+	return asm.Instructions{
+		asm.LoadImm(asm.R1, int64(paceInterval(rate)), asm.DWord),
+		asm.Sub.Reg(asm.R9, asm.R1),
+		asm.RSh.Imm(asm.R9, paceShift),
+		asm.LoadMem(asm.R1, asm.R8, stateBase, asm.DWord),
+		asm.Add.Reg(asm.R9, asm.R1),
+		asm.HostTo(asm.BE, asm.R9, asm.DWord),
+		asm.StoreMem(asm.R2, offStamp, asm.R9, asm.DWord),
+	}
+}
+
+// recordProgram writes sequence number, stamp and arrival of the frame whose context is
+// in R6 into the next entry of an array, as long as there is one. next is the descriptor of
+// an array with the number of the next entry.
+func recordProgram(next, entries, capacity int) asm.Instructions {
+	return asm.Instructions{
+		asm.LoadMem(asm.R2, asm.R6, mdData, asm.Word),
+		asm.LoadMem(asm.R3, asm.R6, mdDataEnd, asm.Word),
+		asm.Mov.Reg(asm.R4, asm.R2),
+		asm.Add.Imm(asm.R4, offStamp+8),
+		asm.JGT.Reg(asm.R4, asm.R3, "recorded"),
+		asm.LoadMem(asm.R7, asm.R2, offPayload, asm.DWord),
+		asm.LoadMem(asm.R8, asm.R2, offStamp, asm.DWord),
+		// Frames of one queue arrive one after another.
+		asm.LoadMapValue(asm.R2, next, 0),
+		asm.LoadMem(asm.R1, asm.R2, 0, asm.DWord),
+		asm.Mov.Reg(asm.R3, asm.R1),
+		asm.Add.Imm(asm.R3, 1),
+		asm.StoreMem(asm.R2, 0, asm.R3, asm.DWord),
+		asm.JGE.Imm(asm.R1, int32(capacity), "recorded"),
+		asm.StoreMem(asm.RFP, -4, asm.R1, asm.Word),
+		asm.Mov.Reg(asm.R2, asm.RFP),
+		asm.Add.Imm(asm.R2, -4),
+		asm.LoadMapPtr(asm.R1, entries),
+		asm.FnMapLookupElem.Call(),
+		asm.JEq.Imm(asm.R0, 0, "recorded"),
+		asm.HostTo(asm.BE, asm.R7, asm.DWord),
+		asm.HostTo(asm.BE, asm.R8, asm.DWord),
+		asm.StoreMem(asm.R0, 0, asm.R7, asm.DWord),
+		asm.StoreMem(asm.R0, 8, asm.R8, asm.DWord),
+		asm.Mov.Reg(asm.R7, asm.R0),
+		asm.FnKtimeGetNs.Call(),
+		asm.StoreMem(asm.R7, 16, asm.R0, asm.DWord),
+	}
+}
+
 // paceProgram jumps to "idle", where the page goes back unsent, unless a frame
 // is due. The run spins through idle turns, because to end it and begin
 // another takes the kernel some 25 ms. R7 is the number of the frame and R8
 // the state.
 func paceProgram(rate uint64) asm.Instructions {
-	interval := (1_000_000_000<<paceShift + rate/2) / rate
+	interval := paceInterval(rate)
 	const catchUp = paceCatchUp << paceShift
 	return asm.Instructions{
 		asm.LoadMem(asm.R1, asm.R8, stateLimit, asm.DWord),
@@ -194,7 +249,8 @@ func storeBytes(reg asm.Register, b []byte) asm.Instructions {
 // sinkProgram returns the program of a sink. counters is the descriptor of a
 // per-CPU array with one value of two 64-bit words, frames and bytes: the
 // interrupt handler of one CPU has them to itself, so it needs no atomic.
-func sinkProgram(counters int, c SinkConfig) asm.Instructions {
+// record, if any, comes before the count.
+func sinkProgram(counters int, c SinkConfig, record asm.Instructions) asm.Instructions {
 	action := int32(xdpDrop)
 	if c.Pass {
 		action = xdpPass
@@ -204,9 +260,14 @@ func sinkProgram(counters int, c SinkConfig) asm.Instructions {
 	}
 	match := matchProgram(c)
 	p = append(p, match...)
+	p = append(p, record...)
+	length := asm.Mov.Reg(asm.R1, asm.R6)
+	if record != nil {
+		length = length.WithSymbol("recorded")
+	}
 	p = append(p,
 		// R7: the length over all fragments of the frame.
-		asm.Mov.Reg(asm.R1, asm.R6),
+		length,
 		asm.FnXdpGetBuffLen.Call(),
 		asm.Mov.Reg(asm.R7, asm.R0),
 		// R0: this CPU's counters.

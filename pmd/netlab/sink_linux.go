@@ -3,6 +3,7 @@
 package netlab
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -128,6 +129,9 @@ type Sink struct {
 	// mu keeps Count from a map that Close is closing.
 	mu       sync.Mutex
 	counters *ebpf.Map // nil once closed
+	// next and arrivals are of a sink that records; nil otherwise.
+	next, arrivals *ebpf.Map
+	record         int
 }
 
 // sinkCount is the value of the map of a sink.
@@ -153,10 +157,72 @@ func (n *Namespace) NewSink(ifname string, cfg SinkConfig) (*Sink, error) {
 	}
 	s := &Sink{counters: counters}
 	s.lab, s.owner, s.parts = n.lab, s, []io.Closer{counters}
-	if err := n.attach(&s.Attachment, ifname, "netlab_sink", sinkProgram(counters.FD(), cfg)); err != nil {
+	record, err := s.recorder(cfg.Record)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("netlab: sink on %s: %w", ifname, err), s.Attachment.Close())
+	}
+	if err := n.attach(&s.Attachment, ifname, "netlab_sink", sinkProgram(counters.FD(), cfg, record)); err != nil {
 		return nil, fmt.Errorf("netlab: sink on %s: %w", ifname, err)
 	}
 	return s, n.lab.own(s)
+}
+
+// recorder makes what arrivals are kept in, and the part of the program that does it.
+func (s *Sink) recorder(capacity int) (asm.Instructions, error) {
+	if capacity == 0 {
+		return nil, nil
+	}
+	var err error
+	if s.next, err = ebpf.NewMap(&ebpf.MapSpec{Name: "netlab_next", Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 1}); err != nil {
+		return nil, fmt.Errorf("arrivals: %w", err)
+	}
+	s.parts = append(s.parts, s.next)
+	s.arrivals, err = ebpf.NewMap(&ebpf.MapSpec{
+		Name: "netlab_arrivals", Type: ebpf.Array, KeySize: 4, ValueSize: arrivalSize, MaxEntries: uint32(capacity), Flags: unix.BPF_F_MMAPABLE,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("arrivals: %w", err)
+	}
+	s.parts, s.record = append(s.parts, s.arrivals), capacity
+	return recordProgram(s.next.FD(), s.arrivals.FD(), capacity), nil
+}
+
+// Arrivals returns the frames that arrived since the last call, in their order, and
+// forgets them; call it when no more are on their way. If more arrived than the sink keeps,
+// the rest is only counted, and missed is their number.
+func (s *Sink) Arrivals() (arrivals []Arrival, missed uint64, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.counters == nil:
+		return nil, 0, fmt.Errorf("netlab: sink: %w", os.ErrClosed)
+	case s.arrivals == nil:
+		return nil, 0, fmt.Errorf("netlab: sink: it keeps no arrivals, set Record: %w", errors.ErrUnsupported)
+	}
+	var n uint64
+	if err := s.next.Lookup(uint32(0), &n); err != nil {
+		return nil, 0, fmt.Errorf("netlab: sink arrivals: %w", err)
+	}
+	if kept := uint64(s.record); n > kept {
+		n, missed = kept, n-kept
+	}
+	memory, err := s.arrivals.Memory()
+	if err != nil {
+		return nil, 0, fmt.Errorf("netlab: sink arrivals: %w", err)
+	}
+	raw := make([]byte, n*arrivalSize)
+	if _, err := memory.ReadAt(raw, 0); err != nil {
+		return nil, 0, fmt.Errorf("netlab: sink arrivals: %w", err)
+	}
+	arrivals = make([]Arrival, n)
+	for i := range arrivals {
+		e := raw[i*arrivalSize:]
+		arrivals[i] = Arrival{binary.NativeEndian.Uint64(e), binary.NativeEndian.Uint64(e[8:]), binary.NativeEndian.Uint64(e[16:])}
+	}
+	if err := s.next.Put(uint32(0), uint64(0)); err != nil {
+		return nil, 0, fmt.Errorf("netlab: sink arrivals: %w", err)
+	}
+	return arrivals, missed, nil
 }
 
 // Count returns the frames counted since the sink was made and the sum of

@@ -70,7 +70,7 @@ func (c *BenchListCmd) Run(a *app.App) error {
 
 // BenchRunCmd is pmd bench run.
 type BenchRunCmd struct {
-	Scenario []string      `arg:"" optional:"" help:"Names as pmd bench list has them, or of others as in driver=pcap/mode=csum/size=imix (default: all that can run here)."`
+	Scenario []string      `arg:"" optional:"" help:"Names as pmd bench list has them, or of others as in driver=pcap/mode=csum/size=imix; load=PERCENT or rate=PPS measures latency, as in driver=afxdp/mode=io/load=50 (default: all that can run here)."`
 	Rounds   int           `default:"5" placeholder:"N" help:"Rounds of each, 5 or more (default ${default})."`
 	Length   time.Duration `default:"1s" placeholder:"D" help:"Length of a round (default ${default})."`
 	JSON     bool          `name:"json" xor:"form" help:"Write one JSON object a line."`
@@ -147,6 +147,17 @@ func (c *BenchRunCmd) write(w io.Writer, r *bench.Result) error {
 		return bench.WriteBench(w, r)
 	}
 	text := fmt.Sprintf("%s: %.3f Mpps, %.2f ns/pkt of a core, median of %d rounds", r.Name, r.PPS/1e6, r.NsPerPacket, len(r.Rounds))
+	for _, l := range r.Latency {
+		text += "; latency"
+		for _, p := range l.Percentiles {
+			name := fmt.Sprintf("p%g", p.Percent)
+			if p.Percent == 100 {
+				name = "max"
+			}
+			text += fmt.Sprintf(" %s %s", name, time.Duration(p.Ns).Round(100*time.Nanosecond))
+		}
+		text += fmt.Sprintf(" at %.3f Mpps; %d lost, %d reordered, %d twice, %d due and not sent", l.PPS/1e6, l.Lost, l.Reordered, l.Duplicates, l.Unsent)
+	}
 	if r.Partial {
 		text += " (interrupted)"
 	}
