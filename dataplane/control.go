@@ -147,7 +147,9 @@ func (d *Dataplane) refresh(n notice) {
 			continue
 		}
 		was, unpolled := p.info.Up, p.info.Unpolled
+		name := p.info.Name // which RenamePort may have changed
 		p.info = n.info
+		p.info.Name = name
 		kind, text := EventPortChanged, n.what
 		if up := p.info.Up; up != was {
 			for _, w := range d.workers {

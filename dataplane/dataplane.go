@@ -386,6 +386,24 @@ func (d *Dataplane) RemovePort(id PortID) error {
 	return err
 }
 
+// RenamePort gives a port another name in statistics, events and errors from now on. Its
+// device keeps the name that it was opened with, and so does what that is made of.
+func (d *Dataplane) RenamePort(id PortID, name string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	p, err := d.livePort(id)
+	if err != nil {
+		return err
+	}
+	for _, o := range d.ports {
+		if o != p && o.info.Name == name && !o.gone {
+			return fmt.Errorf("dataplane: port %s: a port named %s exists already", p.info.Name, name)
+		}
+	}
+	p.info.Name = name
+	return nil
+}
+
 // connect makes p known to the workers. First every worker learns of the port,
 // then its queues begin to receive: no worker is handed a frame for a port that
 // another does not know. Last it can be sent to: no worker drains its send queue

@@ -318,7 +318,7 @@ func (d *Dataplane) portStats(ctx context.Context, p *port, pic *picture) PortSt
 		info = p.dev.Info()
 	}
 	s := PortStats{
-		ID: p.id, Name: info.Name, Driver: info.Driver, Mode: info.Mode, Up: info.Up, Unpolled: !p.polled() && !p.gone, UnpolledQueues: info.Unpolled, Remedy: info.Remedy, Removed: p.removed, Detail: info.Detail,
+		ID: p.id, Name: p.info.Name, Driver: info.Driver, Mode: info.Mode, Up: info.Up, Unpolled: !p.polled() && !p.gone, UnpolledQueues: info.Unpolled, Remedy: info.Remedy, Removed: p.removed, Detail: info.Detail,
 		MAC: info.MAC.String(), MTU: info.MTU, Obtained: info.Obtained,
 		Drops: map[string]uint64{}, Queues: []QueueStats{}, InHand: pic.send[p.id],
 	}

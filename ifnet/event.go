@@ -51,6 +51,8 @@ type Event struct {
 	Address string `json:"address,omitempty"`
 	Group   string `json:"group,omitempty"`
 	Route   string `json:"route,omitempty"`
+	// Text is for a person; the events of this package have none.
+	Text string `json:"text,omitempty"`
 	// Lost is how many events an EventLost stands for.
 	Lost uint64 `json:"lost,omitempty"`
 }
@@ -63,6 +65,16 @@ func (s *System) announce(ifp *Interface, kind EventKind, fill func(*Event)) {
 		MTU: st.MTU, MAC: st.MAC.String(), Link: ifp.link.String()}
 	if fill != nil {
 		fill(&e)
+	}
+	s.hub.publish(e)
+}
+
+// Announce tells every listener of something that is the program's own, in its place
+// among the events of the System. Its Seq, and a zero Time, are filled in. It never blocks
+// and may be called from anywhere.
+func (s *System) Announce(e Event) {
+	if e.Time.IsZero() {
+		e.Time = s.cfg.Now()
 	}
 	s.hub.publish(e)
 }

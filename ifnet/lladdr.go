@@ -54,6 +54,37 @@ func (s *System) setLLAddr(ifp *Interface, mac net.HardwareAddr) *failure {
 	return nil
 }
 
+// Noticed takes over an MTU and a link-level address that the driver found changed by
+// somebody else; the driver is not told, and neighbours are not either. A change is an
+// event, and every core sees it.
+func (s *System) Noticed(ctx context.Context, ifp *Interface, mtu int, mac net.HardwareAddr) error {
+	return s.doOn(ctx, "take over a change", ifp, func() *failure {
+		newMTU, newMAC := mtu != ifp.state.MTU, mac.String() != ifp.state.MAC.String()
+		switch {
+		case !newMTU && !newMAC:
+			return nil
+		case mtu < MinMTU || mtu > MaxMTU:
+			return mtuFailure(mtu)
+		case len(mac) != len(ifp.state.MAC):
+			return fail(syscall.EINVAL, fmt.Sprintf("the length may not change: it is %d bytes, not %d", len(ifp.state.MAC), len(mac)))
+		}
+		if newMAC {
+			s.replaceLink(ifp, func(st *State) { st.MAC = slices.Clone(mac) })
+		}
+		if newMTU {
+			s.publish(ifp, func(st *State) { st.MTU = mtu })
+		}
+		s.touched(ifp)
+		s.announce(ifp, EventChange, nil)
+		for _, d := range s.domains {
+			if newMTU && d.MTU != nil {
+				d.MTU(s.info(ifp))
+			}
+		}
+		return nil
+	})
+}
+
 func (s *System) driveLLAddr(ifp *Interface, mac net.HardwareAddr) *failure {
 	d, ok := ifp.driver.(LLAddrSetter)
 	if !ok {

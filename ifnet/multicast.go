@@ -221,13 +221,21 @@ func (s *System) purgeGroups(ifp *Interface) *failure {
 	return f
 }
 
-// solicited returns the group that an IPv6 address of a multicast interface needs (RFC
-// 4861, section 7.2.1), or the zero Group.
-func solicited(ifp *Interface, a netip.Addr) Group {
-	if !a.Is6() || ifp.state.Flags&FlagMulticast == 0 {
+// SolicitedGroup returns the group that an IPv6 address needs (RFC 4861, section 7.2.1), and
+// that its interface therefore joins with it; the zero Group for any other address.
+func SolicitedGroup(a netip.Addr) Group {
+	if !a.Is6() || a.Is4In6() {
 		return Group{}
 	}
 	return IPGroup(netip.AddrFrom16(packet.SolicitedNode(a.As16())))
+}
+
+// solicited is SolicitedGroup for an interface with multicast.
+func solicited(ifp *Interface, a netip.Addr) Group {
+	if ifp.state.Flags&FlagMulticast == 0 {
+		return Group{}
+	}
+	return SolicitedGroup(a)
 }
 
 func (s *System) joinSolicited(ifp *Interface, a netip.Addr) *failure {

@@ -32,7 +32,8 @@ type Root struct {
 	Run        RunCmd        `cmd:"" help:"Forward frames between ports."`
 	Demo       demo.Command  `cmd:"" help:"Show everything at work, without hardware, and account for every frame."`
 	Stats      StatsCmd      `cmd:"" help:"Show totals, rates and the account of frames."`
-	If         IfCmd         `cmd:"" help:"Look at ports, or change a setting."`
+	If         IfCmd         `cmd:"" help:"Look at interfaces, which every port has, or change them."`
+	Monitor    MonitorCmd    `cmd:"" help:"Follow what happens to interfaces, ports and cores."`
 	Core       CoreCmd       `cmd:"" help:"Look at how cores poll, or change it."`
 	Forward    ForwardCmd    `cmd:"" help:"Look at the forwarding mode, or change it."`
 	Config     ConfigCmd     `cmd:"" help:"Look at the configuration, check a file, or apply one."`
@@ -107,7 +108,7 @@ func Main(args []string, a *app.App) int {
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
-	ctx, help, err := parse(k, args)
+	ctx, help, err := parse(k, joinSigns(args))
 	if help {
 		return ExitOK
 	}

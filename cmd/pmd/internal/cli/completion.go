@@ -86,6 +86,9 @@ func commands(n *kong.Node) []command {
 		}
 	}
 	for _, p := range n.Positional {
+		for v := range strings.FieldsSeq(p.Tag.Get("words")) {
+			c.args = append(c.args, word{v, p.Name})
+		}
 		if p.Enum != "" {
 			for _, v := range p.EnumSlice() {
 				c.args = append(c.args, word{v, p.Name})

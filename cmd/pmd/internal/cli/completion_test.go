@@ -44,7 +44,8 @@ func TestCompletionKnowsTheWholeGrammar(t *testing.T) {
 		paths = append(paths, c.path)
 	}
 	assert.Equal(t, []string{
-		"pmd", "pmd run", "pmd demo", "pmd stats", "pmd if", "pmd if show", "pmd if set", "pmd core", "pmd core show", "pmd core set", "pmd forward", "pmd forward show", "pmd forward set",
+		"pmd", "pmd run", "pmd demo", "pmd stats", "pmd if", "pmd if show", "pmd if set", "pmd if addr", "pmd if addr add", "pmd if addr del", "pmd if join", "pmd if leave",
+		"pmd if create", "pmd if destroy", "pmd if kinds", "pmd monitor", "pmd core", "pmd core show", "pmd core set", "pmd forward", "pmd forward show", "pmd forward set",
 		"pmd config", "pmd config show", "pmd config check", "pmd config diff", "pmd config apply",
 		"pmd doctor", "pmd bench", "pmd bench list", "pmd bench run", "pmd bench peers", "pmd bench report", "pmd bench gate", "pmd stop", "pmd version", "pmd completion",
 	}, paths)
@@ -89,7 +90,7 @@ func TestBashCompletes(t *testing.T) {
 	}
 	modes := forward.Modes()
 	for line, want := range map[string][]string{
-		"pmd ":                             {"run", "demo", "stats", "if", "core", "forward", "config", "doctor", "bench", "stop", "version", "completion"},
+		"pmd ":                             {"run", "demo", "stats", "if", "monitor", "core", "forward", "config", "doctor", "bench", "stop", "version", "completion"},
 		"pmd st":                           {"stats", "stop"},
 		"pmd fo":                           {"forward"},
 		"pmd forward ":                     {"show", "set"},
@@ -110,7 +111,7 @@ func TestBashCompletes(t *testing.T) {
 		"pmd stats --interval ":            nil,
 		"pmd stats --c":                    {"--count", "--clear"},
 		"pmd version --":                   {"--help", "--json"},
-		"pmd nonsense ":                    {"run", "demo", "stats", "if", "core", "forward", "config", "doctor", "bench", "stop", "version", "completion"},
+		"pmd nonsense ":                    {"run", "demo", "stats", "if", "monitor", "core", "forward", "config", "doctor", "bench", "stop", "version", "completion"},
 	} {
 		assert.Equal(t, want, orNil(complete(line)), line)
 	}
@@ -157,7 +158,7 @@ _pmd`, "zsh", path}, words...)
 		require.NoError(t, err)
 		return strings.Fields(string(out))
 	}
-	assert.Equal(t, []string{"run", "demo", "stats", "if", "core", "forward", "config", "doctor", "bench", "stop", "version", "completion"}, complete("pmd", ""))
+	assert.Equal(t, []string{"run", "demo", "stats", "if", "monitor", "core", "forward", "config", "doctor", "bench", "stop", "version", "completion"}, complete("pmd", ""))
 	assert.Equal(t, []string{"show", "set"}, complete("pmd", "forward", ""))
 	assert.Equal(t, forward.Modes(), complete("pmd", "run", "--port", "run", "--forward", ""))
 	assert.Equal(t, forward.Modes(), complete("pmd", "run", "--forward=m"))
@@ -183,7 +184,7 @@ func TestFishCompletes(t *testing.T) {
 		}
 		return words
 	}
-	assert.ElementsMatch(t, []string{"run", "demo", "stats", "if", "core", "forward", "config", "doctor", "bench", "stop", "version", "completion"}, complete("pmd "))
+	assert.ElementsMatch(t, []string{"run", "demo", "stats", "if", "monitor", "core", "forward", "config", "doctor", "bench", "stop", "version", "completion"}, complete("pmd "))
 	assert.ElementsMatch(t, []string{"show", "set"}, complete("pmd forward "))
 	assert.ElementsMatch(t, forward.Modes(), complete("pmd run --port run --forward "))
 	assert.Contains(t, complete("pmd run --"), "--take-management")

@@ -52,6 +52,7 @@ func (r *running) ShowConfig() (string, error) {
 	for _, spec := range r.eng.Ports() {
 		s.cmd.Port = append(s.cmd.Port, spec.String())
 	}
+	s.cmd.Xconnect, s.cmd.EthPeer = r.eng.Links(), r.eng.Peers()
 	s.cmd.Core = nil
 	for _, core := range r.eng.Tuning() {
 		s.cmd.Core = append(s.cmd.Core, core.String())

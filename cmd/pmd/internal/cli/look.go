@@ -6,68 +6,10 @@ import (
 	"time"
 
 	"example.org/pmd/cmd/pmd/internal/app"
-	"example.org/pmd/cmd/pmd/internal/ctl"
 	"example.org/pmd/cmd/pmd/internal/show"
 	"example.org/pmd/cmd/pmd/internal/usage"
 	"example.org/pmd/cmd/pmd/internal/version"
 )
-
-// IfCmd is pmd if.
-type IfCmd struct {
-	Show IfShowCmd `cmd:"" help:"Describe one port, or list all."`
-	Set  IfSetCmd  `cmd:"" help:"Change a setting of a port while traffic flows."`
-}
-
-// IfShowCmd is pmd if show.
-type IfShowCmd struct {
-	Name string `arg:"" optional:"" help:"A port, by name or number."`
-	JSON bool   `name:"json" help:"Write JSON."`
-	SocketFlag
-}
-
-// Run shows the ports of the running process.
-func (c *IfShowCmd) Run(a *app.App) error {
-	ctx, done := a.Interruptible(context.Background())
-	defer done()
-	client := c.client()
-	defer client.Close()
-	if c.Name == "" {
-		list, err := client.Interfaces(ctx)
-		switch {
-		case err != nil:
-			return err
-		case c.JSON:
-			return writeJSON(a.Stdout, ctl.Interfaces{Interfaces: list})
-		}
-		return show.Interfaces(a.Stdout, list)
-	}
-	f, err := client.Interface(ctx, c.Name)
-	switch {
-	case err != nil:
-		return err
-	case c.JSON:
-		return writeJSON(a.Stdout, f)
-	}
-	return show.Interface(a.Stdout, f)
-}
-
-// IfSetCmd is pmd if set.
-type IfSetCmd struct {
-	Name  string `arg:"" help:"A port, by name or number."`
-	Key   string `arg:"" enum:"pollcpu" help:"Setting: pollcpu, the CPUs that poll the port's queues."`
-	Value string `arg:"" help:"Its value: for pollcpu a list such as 2,3, queue i is polled on the i-th; one CPU takes all queues."`
-	SocketFlag
-}
-
-// Run changes a setting of a port of the running process.
-func (c *IfSetCmd) Run(a *app.App) error {
-	ctx, done := a.Interruptible(context.Background())
-	defer done()
-	client := c.client()
-	defer client.Close()
-	_, err := client.SetPollCPU(ctx, c.Name, c.Value) // the only key there is
-	return err
-}
 
 // ForwardCmd is pmd forward.
 type ForwardCmd struct {

@@ -42,6 +42,7 @@ type RunCmd struct {
 	Duration       time.Duration `apply:"process" short:"d" placeholder:"D" help:"Stop after this time, as in 30s (default: never)."`
 	JSON           bool          `apply:"process" name:"json" help:"At the end write the statistics as one JSON object, and nothing else, to standard output."`
 	Metrics        string        `apply:"process" placeholder:"[HOST:]PORT" help:"Serve GET /metrics for Prometheus there too; a port alone is one of 127.0.0.1 (default: on the control socket only)."`
+	SocketGroup    string        `apply:"process" placeholder:"GROUP" help:"Let this group look through the control socket, and change nothing (default: root and you alone)."`
 	LogFlags
 	ModeFlags
 	SocketFlag
@@ -119,7 +120,7 @@ func (c *RunCmd) Run(a *app.App, k *kong.Context) error {
 	cfg.OnOpen = func() error { return restrict(cfg.Ports, log) }
 
 	// The socket first: if another process has it, no port has been touched.
-	listener, err := ctl.Listen(c.path())
+	listener, err := ctl.ListenFor(c.path(), c.SocketGroup)
 	if err != nil {
 		return fmt.Errorf("run: %w", err)
 	}

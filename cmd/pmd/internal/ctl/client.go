@@ -143,13 +143,6 @@ func (c *Client) Interface(ctx context.Context, ref string) (engine.Interface, e
 	return f, err
 }
 
-// SetPollCPU gives the queues of a port to the CPUs of list.
-func (c *Client) SetPollCPU(ctx context.Context, ref, list string) (engine.Interface, error) {
-	var f engine.Interface
-	err := c.do(ctx, http.MethodPut, "/v1/interfaces/"+url.PathEscape(ref), Settings{PollCPU: &list}, &f)
-	return f, err
-}
-
 // Cores tells how the poll cores poll, all of them or the one that ref names.
 func (c *Client) Cores(ctx context.Context, ref string) ([]engine.CorePolling, error) {
 	if ref == "" {

@@ -62,6 +62,12 @@ type Change struct {
 // it they are refused.
 func (s *Server) Configure(c Configuration) { s.config = c }
 
+// isDryRun tells that a body asks what would change.
+func isDryRun(body []byte) bool {
+	var a Apply
+	return decode(body, &a) == nil && a.DryRun
+}
+
 func (s *Server) showConfig(*request) (int, any, error) {
 	if s.config == nil {
 		return 0, nil, errNoConfig

@@ -10,6 +10,7 @@ import (
 	"example.org/pmd/cmd/pmd/internal/usage"
 	"example.org/pmd/cmd/pmd/internal/version"
 	"example.org/pmd/dataplane"
+	"example.org/pmd/ifnet"
 )
 
 // Target is what requests act on; *engine.Engine is one.
@@ -24,8 +25,21 @@ type Target interface {
 	Interfaces(ctx context.Context) ([]engine.Interface, error)
 	// Interface describes the port that ref names or numbers.
 	Interface(ctx context.Context, ref string) (engine.Interface, error)
-	// SetPollCPU gives the queues of a port to the CPUs of a list.
-	SetPollCPU(ctx context.Context, ref, list string) (engine.Interface, error)
+	// SetInterface makes several changes of an interface, all or nothing.
+	SetInterface(ctx context.Context, ref string, set engine.IfSettings) (engine.Interface, error)
+	// AddAddr and DelAddr give an interface an address and take one.
+	AddAddr(ctx context.Context, ref string, a engine.AddrSettings) (engine.Interface, error)
+	DelAddr(ctx context.Context, ref string, a engine.AddrSettings) (engine.Interface, error)
+	// Join and Leave make an interface a member of a multicast group, and end that.
+	Join(ctx context.Context, ref, group string) (engine.Interface, error)
+	Leave(ctx context.Context, ref, group string) (engine.Interface, error)
+	// Create makes an interface of a kind, Destroy gives it up, Kinds lists what
+	// can be created.
+	Create(ctx context.Context, name string, params map[string]string) (engine.Interface, error)
+	Destroy(ctx context.Context, ref string) error
+	Kinds(ctx context.Context) ([]engine.IfKind, error)
+	// Listen follows events.
+	Listen() *ifnet.Listener
 	// PollCores describes every poll core.
 	PollCores(ctx context.Context) ([]engine.CorePolling, error)
 	// PollCore describes the core that ref names.
@@ -55,6 +69,8 @@ type Route struct {
 	Answer string `json:"answer"`
 
 	serve func(s *Server, r *request) (status int, answer any, err error)
+	// reads tells of a body that it changes nothing, of a request other than GET.
+	reads func(body []byte) bool
 	// limit is the longest body, in bytes; 0 stands for MaxBody.
 	limit int64
 	// raw answers by itself, in another form than JSON, where serve is nil.
@@ -84,12 +100,6 @@ type Mode struct {
 	// Options is an object with the options that change, as
 	// engine.Forwarding has them.
 	Options json.RawMessage `json:"options,omitempty"`
-}
-
-// Settings is the body of PUT /v1/interfaces/{name}.
-type Settings struct {
-	// PollCPU is a list of CPUs, queue i is polled on the i-th.
-	PollCPU *string `json:"pollcpu"`
 }
 
 // Cores is the answer to GET /v1/cores.
@@ -150,9 +160,52 @@ func Routes() []Route {
 			},
 		},
 		{
-			Method: http.MethodPut, Path: "/v1/interfaces/{name}", What: "change a port's settings: who polls its queues",
-			Body: `{"pollcpu":"LIST"}`, Answer: "as GET /v1/interfaces/{name}, after the change",
+			Method: http.MethodPut, Path: "/v1/interfaces/{name}", What: "change settings of an interface, all or nothing",
+			Body: settingsBody, Answer: "as GET /v1/interfaces/{name}, after the change",
 			serve: (*Server).setInterface,
+		},
+		{
+			Method: http.MethodPost, Path: "/v1/interfaces", What: "create an interface of a kind: ring3 that one, ring the first free",
+			Body: `{"name":"KIND[N]","params":{"KEY":"VALUE"}}`, Answer: "as GET /v1/interfaces/{name}, of the new one, with status 201",
+			serve: (*Server).createInterface,
+		},
+		{
+			Method: http.MethodDelete, Path: "/v1/interfaces/{name}", What: "destroy an interface that was created by name",
+			Answer: `{"destroyed":"NAME"}`,
+			serve:  (*Server).destroyInterface,
+		},
+		{
+			Method: http.MethodPost, Path: "/v1/interfaces/{name}/addresses", What: "give an interface an address",
+			Body: `{"address":"CIDR","peer":"ADDR"}`, Answer: "as GET /v1/interfaces/{name}, after the change",
+			serve: (*Server).addAddr,
+		},
+		{
+			Method: http.MethodDelete, Path: "/v1/interfaces/{name}/addresses", What: "take an address from an interface",
+			Body: `{"address":"CIDR"}`, Answer: "as GET /v1/interfaces/{name}, after the change",
+			serve: (*Server).delAddr,
+		},
+		{
+			Method: http.MethodPost, Path: "/v1/interfaces/{name}/groups", What: "join a multicast group",
+			Body: `{"group":"ADDR"}`, Answer: "as GET /v1/interfaces/{name}, after the change",
+			serve: (*Server).join,
+		},
+		{
+			Method: http.MethodDelete, Path: "/v1/interfaces/{name}/groups", What: "leave a multicast group",
+			Body: `{"group":"ADDR"}`, Answer: "as GET /v1/interfaces/{name}, after the change",
+			serve: (*Server).leave,
+		},
+		{
+			Method: http.MethodGet, Path: "/v1/kinds", What: "list the kinds of interface that can be created",
+			Answer: `{"kinds":[{"kind","what","units":[…]}]}`,
+			serve: func(s *Server, r *request) (int, any, error) {
+				list, err := s.target.Kinds(r.Context())
+				return http.StatusOK, Kinds{list}, err
+			},
+		},
+		{
+			Method: http.MethodGet, Path: "/v1/events", What: "follow events, one JSON object a line, until the process or the client ends it",
+			Answer: `{"seq","time","kind","interface",…}, again and again`,
+			raw:    func(s *Server) http.Handler { return http.HandlerFunc(s.follow) },
 		},
 		{
 			Method: http.MethodGet, Path: "/v1/cores", What: "tell how each poll core polls",
@@ -200,7 +253,7 @@ func Routes() []Route {
 		{
 			Method: http.MethodPost, Path: "/v1/config", What: "change the configuration to that of a file, all or nothing",
 			Body: `{"config":"TEXT","dry_run":false}`, Answer: `{"applied":true,"changes":[{"key","text","restart"}]}`,
-			limit: maxConfigBody,
+			limit: maxConfigBody, reads: isDryRun,
 			serve: (*Server).applyConfig,
 		},
 		{
@@ -226,22 +279,6 @@ func (s *Server) clear(r *request) (int, any, error) {
 		s.log.Info("statistics cleared")
 	}
 	return http.StatusOK, st, err
-}
-
-func (s *Server) setInterface(r *request) (int, any, error) {
-	var set Settings
-	if err := decode(r.body, &set); err != nil {
-		return 0, nil, err
-	}
-	if set.PollCPU == nil {
-		return 0, nil, usage.Errorf(`the body names no setting: send {"pollcpu":"LIST"}`)
-	}
-	f, err := s.target.SetPollCPU(r.Context(), r.PathValue("name"), *set.PollCPU)
-	if err != nil {
-		return 0, nil, err
-	}
-	s.log.Info("port moved to other CPUs", "port", f.Name, "pollcpu", *set.PollCPU)
-	return http.StatusOK, f, nil
 }
 
 func (s *Server) setCores(r *request) (int, any, error) {

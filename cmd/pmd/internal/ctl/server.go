@@ -10,15 +10,18 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"runtime/debug"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"example.org/pmd/cmd/pmd/internal/engine"
 	"example.org/pmd/cmd/pmd/internal/metrics"
 	"example.org/pmd/cmd/pmd/internal/usage"
 	"example.org/pmd/dataplane"
+	"example.org/pmd/ifnet"
 )
 
 // How long a client may take. They concern its own connection only.
@@ -51,6 +54,7 @@ func NewServer(target Target, log *slog.Logger) *Server {
 		IdleTimeout:       idleTime,
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		ConnContext:       withPeer,
 	}
 	return s
 }
@@ -143,6 +147,15 @@ func (s *Server) dispatch(w http.ResponseWriter, r *http.Request, methods map[st
 		fail(w, http.StatusBadRequest, fmt.Sprintf("reading the body: %v", err))
 		return
 	}
+	if changes := method != http.MethodGet && (route.reads == nil || !route.reads(body)); changes {
+		if who, ok := mayChange(r.Context()); !ok {
+			s.log.Warn("a call was refused: only root and who started the process may change anything",
+				"uid", who.UID, "pid", who.PID, "call", method+" "+r.URL.Path)
+			fail(w, http.StatusForbidden, fmt.Sprintf("%s %.100s: %v: uid %d may look, only root and uid %d may change anything",
+				method, r.URL.Path, syscall.EPERM, who.UID, os.Geteuid()))
+			return
+		}
+	}
 	if route.Body == "" {
 		err = decodeNone(body)
 	}
@@ -169,6 +182,8 @@ func statusOf(err error) int {
 		return http.StatusBadRequest
 	case errors.Is(err, engine.ErrNoPort), errors.Is(err, engine.ErrNoCore):
 		return http.StatusNotFound
+	case errors.As(err, new(*ifnet.Error)) && statusOfErrno(err) != 0:
+		return statusOfErrno(err)
 	case errors.Is(err, engine.ErrChanging):
 		return http.StatusConflict
 	case errors.Is(err, ErrRestart):
@@ -178,6 +193,26 @@ func statusOf(err error) int {
 		return http.StatusServiceUnavailable
 	}
 	return http.StatusInternalServerError
+}
+
+// statusOfErrno chooses the status for what a call of the interface layer returns, 0 for
+// none in particular.
+func statusOfErrno(err error) int {
+	for _, m := range []struct {
+		errno  syscall.Errno
+		status int
+	}{
+		{syscall.EPERM, http.StatusForbidden},
+		{syscall.ENXIO, http.StatusNotFound}, {syscall.ENOENT, http.StatusNotFound},
+		{syscall.EEXIST, http.StatusConflict}, {syscall.EADDRINUSE, http.StatusConflict}, {syscall.EADDRNOTAVAIL, http.StatusConflict}, {syscall.EBUSY, http.StatusConflict},
+		{syscall.EINVAL, http.StatusBadRequest}, {syscall.ENAMETOOLONG, http.StatusBadRequest}, {syscall.EAFNOSUPPORT, http.StatusBadRequest},
+		{syscall.EOPNOTSUPP, http.StatusUnprocessableEntity}, {syscall.ENODEV, http.StatusUnprocessableEntity}, {syscall.ENETDOWN, http.StatusUnprocessableEntity},
+	} {
+		if errors.Is(err, m.errno) {
+			return m.status
+		}
+	}
+	return 0
 }
 
 // oneLine returns the error's text on one line; joined errors have several.

@@ -26,6 +26,7 @@ import (
 	"example.org/pmd/cmd/pmd/internal/engine"
 	"example.org/pmd/cmd/pmd/internal/usage"
 	"example.org/pmd/dataplane"
+	"example.org/pmd/ifnet"
 	"example.org/pmd/pmd"
 	"example.org/pmd/pmd/mbuf"
 )
@@ -69,11 +70,52 @@ func (f *fakeTarget) Interface(_ context.Context, ref string) (engine.Interface,
 	return engine.Interface{Name: "a"}, f.err
 }
 
-func (f *fakeTarget) SetPollCPU(_ context.Context, ref, list string) (engine.Interface, error) {
-	if list == "9" {
+func (f *fakeTarget) SetInterface(_ context.Context, ref string, set engine.IfSettings) (engine.Interface, error) {
+	if set.PollCPU != nil && *set.PollCPU == "9" {
 		return engine.Interface{}, usage.Errorf("CPU 9 is not polled")
 	}
 	return f.Interface(context.Background(), ref)
+}
+
+func (f *fakeTarget) AddAddr(ctx context.Context, ref string, _ engine.AddrSettings) (engine.Interface, error) {
+	return f.Interface(ctx, ref)
+}
+
+func (f *fakeTarget) DelAddr(ctx context.Context, ref string, _ engine.AddrSettings) (engine.Interface, error) {
+	return f.Interface(ctx, ref)
+}
+
+func (f *fakeTarget) Join(ctx context.Context, ref, _ string) (engine.Interface, error) {
+	return f.Interface(ctx, ref)
+}
+
+func (f *fakeTarget) Leave(ctx context.Context, ref, _ string) (engine.Interface, error) {
+	return f.Interface(ctx, ref)
+}
+
+func (f *fakeTarget) Create(ctx context.Context, _ string, _ map[string]string) (engine.Interface, error) {
+	return f.Interface(ctx, "a")
+}
+
+func (f *fakeTarget) Destroy(ctx context.Context, ref string) error {
+	_, err := f.Interface(ctx, ref)
+	return err
+}
+
+func (f *fakeTarget) Kinds(context.Context) ([]engine.IfKind, error) {
+	return []engine.IfKind{{Kind: "null", Units: []int{}}}, f.err
+}
+
+// Listen returns a listener to whom nothing more is told.
+func (f *fakeTarget) Listen() *ifnet.Listener {
+	sys, err := ifnet.New(ifnet.Config{})
+	if err != nil {
+		panic(err)
+	}
+	if err := sys.Close(); err != nil {
+		panic(err)
+	}
+	return sys.Listen(0)
 }
 
 func (f *fakeTarget) PollCores(context.Context) ([]engine.CorePolling, error) {
@@ -543,7 +585,7 @@ func FuzzControlBody(f *testing.F) {
 			if !json.Valid(w.Body.Bytes()) {
 				t.Fatalf("%s %s: answer is no JSON: %q", r.Method, r.Path, w.Body)
 			}
-			if w.Code != 200 && w.Code != 202 && w.Code != 400 && w.Code != 413 {
+			if w.Code != 200 && w.Code != 201 && w.Code != 202 && w.Code != 400 && w.Code != 413 {
 				t.Fatalf("%s %s: status %d: %s", r.Method, r.Path, w.Code, w.Body)
 			}
 		}

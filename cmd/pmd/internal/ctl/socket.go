@@ -7,7 +7,9 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -50,11 +52,19 @@ func DefaultSocket() string {
 // ErrInUse is wrapped when another process answers on the socket.
 var ErrInUse = errors.New("another pmd answers there")
 
-// Listen makes the control socket, mode 0600. A socket that nobody answers on is
+// Listen is ListenFor without a group.
+func Listen(path string) (net.Listener, error) { return ListenFor(path, "") }
+
+// ListenFor makes the control socket, mode 0600, or 0660 for a group, by name or number,
+// whose members may look but change nothing. A socket that nobody answers on is
 // replaced. If somebody does, the error wraps ErrInUse. Closing the listener
 // removes the file, if it is still the one that was made here. The directory of
-// the default socket is made if it is missing, mode 0700.
-func Listen(path string) (net.Listener, error) {
+// the default socket is made if it is missing, mode 0700, or 0750 for the group.
+func ListenFor(path, group string) (net.Listener, error) {
+	gid, err := groupID(group)
+	if err != nil {
+		return nil, err
+	}
 	if len(path) > maxSocketPath {
 		return nil, usage.Errorf("socket %s: path of %d bytes, %d at most: choose a shorter one with --socket", path, len(path), maxSocketPath)
 	}
@@ -62,6 +72,9 @@ func Listen(path string) (net.Listener, error) {
 	if path == DefaultSocket() {
 		if err := makeDir(dir); err != nil {
 			return nil, err
+		}
+		if err := share(dir, gid, 0o750); err != nil {
+			return nil, fmt.Errorf("socket %s: directory: %w", path, err)
 		}
 	}
 	// Two processes that start together could both find a dead socket, and the
@@ -82,13 +95,42 @@ func Listen(path string) (net.Listener, error) {
 	ul := l.(*net.UnixListener)
 	ul.SetUnlinkOnClose(false)
 	made := &listener{UnixListener: ul, path: path}
-	if err := os.Chmod(path, 0o600); err != nil {
+	if err := errors.Join(os.Chmod(path, 0o600), share(path, gid, 0o660)); err != nil {
 		return nil, errors.Join(fmt.Errorf("socket %s: %w", path, err), made.Close())
 	}
 	if made.file, err = os.Lstat(path); err != nil {
 		return nil, errors.Join(fmt.Errorf("socket %s: %w", path, err), made.Close())
 	}
 	return made, nil
+}
+
+// noGroup is the group of a socket that is for nobody else.
+const noGroup = -1
+
+// groupID finds a group, by name or by number.
+func groupID(group string) (gid int, err error) {
+	if group == "" {
+		return noGroup, nil
+	}
+	if gid, err = strconv.Atoi(group); err == nil && gid >= 0 {
+		return gid, nil
+	}
+	g, err := user.LookupGroup(group)
+	if err != nil {
+		return 0, usage.Errorf("--socket-group %.40q: there is no such group: name one of /etc/group, or give its number", group)
+	}
+	return strconv.Atoi(g.Gid)
+}
+
+// share gives a file to a group, if there is one.
+func share(path string, gid int, mode fs.FileMode) error {
+	if gid == noGroup {
+		return nil
+	}
+	if err := os.Chown(path, -1, gid); err != nil {
+		return fmt.Errorf("giving it to group %d: %w", gid, err)
+	}
+	return os.Chmod(path, mode)
 }
 
 // makeDir makes the directory of the default socket, or checks that the one that

@@ -15,6 +15,35 @@ import (
 // ErrChanging is wrapped when a change is asked for while another is being made.
 var ErrChanging = errors.New("another change is being made")
 
+// turns is a mutex that is waited for no longer than its caller cares.
+type turns chan struct{}
+
+// Lock waits for the turn, TryLock does not, and Unlock ends it.
+func (t turns) Lock()   { t <- struct{}{} }
+func (t turns) Unlock() { <-t }
+
+// TryLock reports whether it is the caller's turn now.
+func (t turns) TryLock() bool {
+	select {
+	case t <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+// wait waits for the turn for as long as control may take.
+func (t turns) wait(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, controlTime)
+	defer cancel()
+	select {
+	case t <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("others are changing things, try again: %w", ctx.Err())
+	}
+}
+
 // applyTime bounds how long the steps of one change may take together.
 const applyTime = 8 * time.Second
 
@@ -190,6 +219,11 @@ func (e *Engine) Apply(ctx context.Context, cfg Config) ([]Step, error) {
 		return nil, ErrChanging
 	}
 	defer e.changeMu.Unlock()
+	return e.apply(ctx, cfg)
+}
+
+// apply is Apply. changeMu is held.
+func (e *Engine) apply(ctx context.Context, cfg Config) ([]Step, error) {
 	before, w := e.now()
 	p, err := e.newPlan(before, w, cfg)
 	if err != nil {
@@ -198,6 +232,7 @@ func (e *Engine) Apply(ctx context.Context, cfg Config) ([]Step, error) {
 	tunings := e.tunings()
 	if len(p.steps) == 0 {
 		e.tuned(p.cores) // another way to say the same
+		e.ask(p.cfg)
 		return nil, nil
 	}
 	// A client that leaves does not leave a change half done.
@@ -210,12 +245,20 @@ func (e *Engine) Apply(ctx context.Context, cfg Config) ([]Step, error) {
 	after, err := c.make(ctx, p)
 	if err == nil {
 		e.become(after, p.w)
+		e.ask(p.cfg)
 		return p.steps, nil
 	}
 	if uerr := errors.Join(c.undo(before, w), e.retune(context.WithoutCancel(ctx), tunings)); uerr != nil {
 		return nil, fmt.Errorf("%w; and it could not all be undone: %w", err, uerr)
 	}
 	return nil, fmt.Errorf("%w; what had been done is undone", err)
+}
+
+// ask notes what was asked for last.
+func (e *Engine) ask(cfg Config) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.cfg = cfg
 }
 
 // change is a plan being carried out.

@@ -34,18 +34,25 @@ type Engine struct {
 	sys    *ifnet.System
 	ctl    *ifnet.Control
 	events *events
+	// kinds are those of interfaces that can be created, coming is what the one that
+	// is about to be attached is made of.
+	kinds  []ifnet.Cloner
+	coming ifnet.Params
 	// linkBell holds a token while somebody should look at the links.
 	linkBell chan struct{}
 
 	// changeMu makes changes one at a time. It is held while a change is made;
 	// mu, for moments, guards what there is.
-	changeMu sync.Mutex
+	changeMu turns
 	mu       sync.Mutex
 	ports    []openPort // in the order of the configuration
 	wiring   wiring
 	polls    []tuning // by worker
 	// burst is what the configuration says of it.
 	burst int
+	// cfg is what was last asked for. Ports, mode and how cores poll are in the fields
+	// above, as they are now. Guarded by mu.
+	cfg Config
 
 	// done is closed when final and err are set and everything is closed.
 	done  chan struct{}
@@ -63,6 +70,8 @@ type openPort struct {
 	// ifp is its interface, net the driver that the interface has in it.
 	ifp *ifnet.Interface
 	net *netsys.Port
+	// created says that the interface can be destroyed by name.
+	created bool
 	// workers polls the queues: queue i the i-th.
 	workers []int
 	// lost says that a change had closed it and could not open it again.
@@ -80,7 +89,7 @@ func Start(ctx context.Context, cfg Config) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{frames: poolFrames(cfg.Pool), running: make(chan struct{}), done: make(chan struct{}), linkBell: make(chan struct{}, 1)}
+	e := &Engine{frames: poolFrames(cfg.Pool), running: make(chan struct{}), done: make(chan struct{}), linkBell: make(chan struct{}, 1), changeMu: make(turns, 1)}
 	if e.wiring, err = wire(cfg); err != nil {
 		return nil, err
 	}
@@ -96,7 +105,7 @@ func Start(ctx context.Context, cfg Config) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e.burst = cfg.Burst
+	e.burst, e.cfg = cfg.Burst, cfg
 	for _, t := range tunings {
 		e.polls = append(e.polls, tuning{t.usual, t.usual})
 	}
@@ -151,13 +160,14 @@ func (e *Engine) build(ctx context.Context, cfg Config, gs []group, ports []port
 		Cores: e.cores.ids, Stage: none, Burst: cfg.Burst, Idle: cfg.Idle, Pool: cfg.Pool,
 		OnEvent: func(ev dataplane.Event) {
 			events.tell(ev)
+			e.announce(ev)
 			e.ring()
 		},
 	})
 	if err != nil {
 		return undo, err
 	}
-	if err = e.newSystem(events); err != nil {
+	if err = e.newSystem(cfg.Registry.Kinds(), events); err != nil {
 		return undo, errors.Join(err, e.dp.Close())
 	}
 	if err = e.retune(ctx, tunings); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"example.org/pmd/cmd/pmd/internal/netsys"
@@ -20,9 +21,11 @@ const (
 )
 
 // newSystem makes the interface layer over the dataplane.
-func (e *Engine) newSystem(events *events) (err error) {
+func (e *Engine) newSystem(drivers []string, events *events) (err error) {
 	e.net = netsys.New(e.dp)
+	e.kinds = e.cloners(drivers)
 	cfg := e.net.Config()
+	cfg.Cloners = e.kinds
 	cfg.OnMessage = func(m ifnet.Message) {
 		ev := dataplane.Event{Time: time.Now(), Kind: EventInterface, Port: m.Interface, CPU: dataplane.Unpinned, Text: m.Text}
 		if m.Warning {
@@ -43,12 +46,20 @@ func (e *Engine) attach(ctx context.Context, dev pmd.Device, p *openPort) error 
 	if err != nil {
 		return err
 	}
-	if p.ifp, err = e.sys.Attach(ctx, params); err != nil {
+	p.net, p.created = port, e.isCreated(p.spec)
+	if p.created {
+		e.coming = params
+		if _, err = e.ctl.Create(ctx, p.spec.Name, p.spec.Options); err == nil {
+			p.ifp, err = e.sys.Lookup(ctx, p.spec.Name)
+		}
+	} else {
+		p.ifp, err = e.sys.Attach(ctx, params)
+	}
+	if err != nil {
 		return err
 	}
-	p.net = port
-	yes := true
-	err = e.ctl.Set(ctx, p.spec.Name, ifnet.Settings{Up: &yes, Polling: &yes})
+	yes, promisc := true, port.Promisc()
+	err = e.ctl.Set(ctx, p.spec.Name, ifnet.Settings{Up: &yes, Polling: &yes, Promisc: &promisc})
 	if err == nil {
 		err = port.Settle()
 	}
@@ -63,10 +74,50 @@ func (e *Engine) attach(ctx context.Context, dev pmd.Device, p *openPort) error 
 
 // detach takes a port with its interface away.
 func (e *Engine) detach(ctx context.Context, p openPort) error {
-	if err := e.sys.Detach(ctx, p.ifp); err != nil {
+	var err error
+	if p.created {
+		err = e.ctl.Destroy(ctx, p.spec.Name)
+	} else {
+		err = e.sys.Detach(ctx, p.ifp)
+	}
+	if err != nil {
 		return err
 	}
 	return e.dp.RemovePort(p.id)
+}
+
+// current is the configuration as it is now. changeMu is held.
+func (e *Engine) current() Config {
+	ports, w := e.now()
+	e.mu.Lock()
+	cfg := e.cfg
+	e.mu.Unlock()
+	cfg.Ports, cfg.Mode, cfg.Options, cfg.Tuning = specsOf(ports), w.mode, w.options, e.Tuning()
+	return cfg
+}
+
+// Links returns the connections that were given, of ports with the names that they have.
+func (e *Engine) Links() []string { return e.asked().Links }
+
+// Peers returns the addresses that were given.
+func (e *Engine) Peers() []string { return e.asked().Peers }
+
+func (e *Engine) asked() Config {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.cfg
+}
+
+// Listen follows the events of interfaces, ports and cores from now on.
+func (e *Engine) Listen() *ifnet.Listener { return e.sys.Listen(0) }
+
+// announce puts an event of the dataplane among those of the interfaces.
+func (e *Engine) announce(ev dataplane.Event) {
+	text := ev.Text
+	if ev.CPU != dataplane.Unpinned {
+		text = fmt.Sprintf("CPU %d: %s", ev.CPU, text)
+	}
+	e.sys.Announce(ifnet.Event{Time: ev.Time, Kind: ifnet.EventKind(ev.Kind), Interface: ev.Port, Text: text})
 }
 
 // linkTime bounds how long the workers may take to tell of the ports.
@@ -112,10 +163,37 @@ func (e *Engine) noteLinks(ctx context.Context) error {
 		if link != i.Link {
 			err = e.sys.SetLinkState(ctx, p.ifp, link)
 		}
+		other := min(s.Ports[p.id].MTU, ifnet.MaxMTU) != i.MTU || s.Ports[p.id].MAC != i.MAC.String()
+		if err == nil && other && p.net.Filters() {
+			err = e.noteChange(ctx, p.ifp)
+		}
 		if err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+// noteChange takes over what somebody else has changed of the interface under a port.
+func (e *Engine) noteChange(ctx context.Context, ifp *ifnet.Interface) error {
+	e.changeMu.Lock() // a change of ours may be on its way to there
+	defer e.changeMu.Unlock()
+	ports, w := e.now()
+	at := slices.IndexFunc(ports, func(p openPort) bool { return p.ifp == ifp })
+	if at < 0 {
+		return nil
+	}
+	info := ports[at].net.Info()
+	if err := e.sys.Noticed(ctx, ifp, min(info.MTU, ifnet.MaxMTU), info.MAC); err != nil {
+		return err
+	}
+	next, err := e.follow(ctx, ports[at])
+	if err != nil {
+		return err
+	}
+	ports = slices.Clone(ports)
+	ports[at] = next
+	e.become(ports, w)
 	return nil
 }
 

@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,44 +18,7 @@ import (
 // no CPU. Everything is checked before anything changes, and if a queue cannot move
 // those that did go back.
 func (e *Engine) SetPollCPU(ctx context.Context, ref, list string) (Interface, error) {
-	f, err := e.Interface(ctx, ref)
-	if err != nil {
-		return f, err
-	}
-	workers, err := e.workerList(list)
-	if err != nil {
-		return f, fmt.Errorf("port %s: pollcpu: %w", f.Name, err)
-	}
-	// One change at a time: what is moved is what becomes the configuration.
-	e.changeMu.Lock()
-	defer e.changeMu.Unlock()
-	ports, w := e.now()
-	at := slices.IndexFunc(ports, func(p openPort) bool { return p.id == dataplane.PortID(f.ID) })
-	if at < 0 || ports[at].lost {
-		return f, fmt.Errorf("%w: port %s has just been removed", ErrNoPort, f.Name)
-	}
-	p := ports[at]
-	to, err := eachQueue(workers, len(p.workers))
-	if err != nil {
-		return f, fmt.Errorf("port %s: pollcpu: %w", f.Name, err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, controlTime)
-	defer cancel()
-	if p, err = e.move(ctx, p, to); err != nil {
-		return f, err
-	}
-	// The configuration names CPUs; workers without one have no name in it.
-	var cpus []int
-	for _, w := range workers {
-		cpus = append(cpus, e.cores.ids[w])
-	}
-	if !slices.Contains(cpus, dataplane.Unpinned) {
-		p.cpus, p.spec.PollCPU = cpus, sequence(cpus)
-	}
-	ports = slices.Clone(ports)
-	ports[at] = p
-	e.become(ports, w)
-	return e.Interface(ctx, strconv.Itoa(f.ID))
+	return e.SetInterface(ctx, ref, IfSettings{PollCPU: &list})
 }
 
 // eachQueue returns one entry of a list for each queue of a port: the list has one

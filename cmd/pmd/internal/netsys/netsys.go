@@ -58,6 +58,7 @@ func (n *Net) Add(id dataplane.PortID, dev pmd.Device, name string, workers []in
 	info := dev.Info()
 	p := &Port{
 		dp: n.dp, id: id, dev: dev, workers: workers, on: true,
+		promisc: info.Obtained["promisc"] == "on",
 	}
 	params := ifnet.ParamsOf(info)
 	params.Name, params.Queue, params.With = name, send, p

@@ -2,8 +2,11 @@ package netsys
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
 	"slices"
+	"syscall"
 
 	"example.org/pmd/dataplane"
 	"example.org/pmd/ifnet"
@@ -21,6 +24,8 @@ type Port struct {
 	// up and registered are as the interface's flags say; on says that the dataplane
 	// polls the port, as it does when it comes, and settled that on follows them.
 	up, registered, on, settled bool
+	// promisc and allMulti are what the device has been told.
+	promisc, allMulti bool
 }
 
 // ID returns the port's number.
@@ -28,6 +33,20 @@ func (p *Port) ID() dataplane.PortID { return p.id }
 
 // Workers returns which worker polls each queue, or would.
 func (p *Port) Workers() []int { return slices.Clone(p.workers) }
+
+// Promisc reports whether the port's device was made promiscuous when it was opened.
+func (p *Port) Promisc() bool { return p.promisc }
+
+// Filters reports whether the port's device has an address and an MTU of its own, that
+// somebody else may change: else they are those of its interface.
+func (p *Port) Filters() bool {
+	_, mac := p.dev.(pmd.MACSetter)
+	_, mtu := p.dev.(pmd.MTUSetter)
+	return mac || mtu
+}
+
+// Info returns what the port's device says of itself now.
+func (p *Port) Info() pmd.Info { return p.dev.Info() }
 
 // toward is where the queues are to go if the first is to be polled on this core: a port
 // whose first queue is there stays as it is, and ifnet.NotPolled stands for that too.
@@ -88,11 +107,75 @@ func (p *Port) apply() error {
 
 // SetFlags implements ifnet.FlagSetter.
 func (p *Port) SetFlags(flags ifnet.Flags) error {
-	was := p.up
-	p.up = flags&ifnet.FlagUp != 0
-	if err := p.apply(); err != nil {
-		p.up = was
+	up, promisc, allMulti := p.up, p.promisc, p.allMulti
+	if err := p.setPromisc(flags&ifnet.FlagPromisc != 0); err != nil {
 		return err
 	}
+	if err := p.setAllMulti(flags&ifnet.FlagAllMulti != 0); err != nil {
+		return errors.Join(err, p.setPromisc(promisc))
+	}
+	p.up = flags&ifnet.FlagUp != 0
+	if err := p.apply(); err != nil {
+		p.up = up
+		return errors.Join(err, p.setAllMulti(allMulti), p.setPromisc(promisc))
+	}
 	return nil
+}
+
+func (p *Port) setPromisc(on bool) error {
+	d, ok := p.dev.(pmd.PromiscSetter)
+	if ok && on != p.promisc {
+		if err := d.SetPromisc(on); err != nil {
+			return err
+		}
+	}
+	p.promisc = on
+	return nil
+}
+
+func (p *Port) setAllMulti(on bool) error {
+	d, ok := p.dev.(pmd.AllMultiSetter)
+	if ok && on != p.allMulti {
+		if err := d.SetAllMulti(on); err != nil {
+			return err
+		}
+	}
+	p.allMulti = on
+	return nil
+}
+
+// SetMTU implements ifnet.MTUSetter.
+func (p *Port) SetMTU(mtu int) error {
+	if d, ok := p.dev.(pmd.MTUSetter); ok {
+		return d.SetMTU(mtu)
+	}
+	return fmt.Errorf("a %s port has the MTU of its frames: %w", p.dev.Info().Driver, syscall.EOPNOTSUPP)
+}
+
+// SetLLAddr implements ifnet.LLAddrSetter. A device without hardware receives for any
+// address.
+func (p *Port) SetLLAddr(mac net.HardwareAddr) error {
+	if d, ok := p.dev.(pmd.MACSetter); ok {
+		return d.SetMAC(mac)
+	}
+	return nil
+}
+
+// SetGroups implements ifnet.GroupSetter. A device that filters nothing lets all in.
+func (p *Port) SetGroups(groups []ifnet.Group) error {
+	d, ok := p.dev.(pmd.GroupSetter)
+	if !ok {
+		return nil
+	}
+	var macs []net.HardwareAddr
+	for _, g := range groups {
+		mac := g.MAC()
+		macs = append(macs, mac[:])
+	}
+	return d.SetGroups(macs)
+}
+
+// Send implements ifnet.Sender.
+func (p *Port) Send(frame []byte) error {
+	return p.dp.SendControl(context.Background(), p.id, frame)
 }
