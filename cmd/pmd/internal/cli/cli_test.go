@@ -52,7 +52,7 @@ func TestExitStatus(t *testing.T) {
 		"bogus":                   {2, "unexpected argument bogus"},
 		"stats --nope":            {2, "unknown flag --nope; see \"pmd stats --help\""},
 		"if":                      {2, "expected one of"},
-		"if set eth1":             {2, "<setting>"},
+		"if set eth1":             {2, "<settings>"},
 		"if set eth1 mtu":         {2, "mtu: a value is missing"},
 		"if set eth1 mtu nine":    {2, `mtu: "nine": use a number`},
 		"if set eth1 speed 9":     {2, `no setting "speed"; there are up, down, mtu`},

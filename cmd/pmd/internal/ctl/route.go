@@ -27,16 +27,19 @@ type Target interface {
 	Interface(ctx context.Context, ref string) (engine.Interface, error)
 	// SetInterface makes several changes of an interface, all or nothing.
 	SetInterface(ctx context.Context, ref string, set engine.IfSettings) (engine.Interface, error)
-	// AddAddr and DelAddr give an interface an address and take one.
+	// AddAddr gives an interface an address.
 	AddAddr(ctx context.Context, ref string, a engine.AddrSettings) (engine.Interface, error)
+	// DelAddr takes one.
 	DelAddr(ctx context.Context, ref string, a engine.AddrSettings) (engine.Interface, error)
-	// Join and Leave make an interface a member of a multicast group, and end that.
+	// Join makes an interface a member of a multicast group.
 	Join(ctx context.Context, ref, group string) (engine.Interface, error)
+	// Leave ends that.
 	Leave(ctx context.Context, ref, group string) (engine.Interface, error)
-	// Create makes an interface of a kind, Destroy gives it up, Kinds lists what
-	// can be created.
+	// Create makes an interface of a kind.
 	Create(ctx context.Context, name string, params map[string]string) (engine.Interface, error)
+	// Destroy gives it up.
 	Destroy(ctx context.Context, ref string) error
+	// Kinds lists what can be created.
 	Kinds(ctx context.Context) ([]engine.IfKind, error)
 	// Listen follows events.
 	Listen() *ifnet.Listener
