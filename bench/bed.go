@@ -104,6 +104,9 @@ func (b *bed) counts(s *dataplane.Stats) (rx, tx, dropped uint64) {
 	return rx, tx, dropped
 }
 
+// patience is how long a round waits for a first frame.
+const patience = 10 * time.Second
+
 // round measures for some time, takes the account, and returns the frames a second that
 // left, or that entered where none leaves.
 func (b *bed) round(ctx context.Context, length time.Duration) (Round, error) {
@@ -114,25 +117,30 @@ func (b *bed) round(ctx context.Context, length time.Duration) (Round, error) {
 	if err != nil {
 		return Round{}, err
 	}
-	d := watchDisturbance()
-	select {
-	case <-ctx.Done():
-		return Round{}, ctx.Err()
-	case <-time.After(length):
-	}
-	after, err := b.rig.Stats(ctx)
-	if err != nil {
-		return Round{}, err
-	}
-	r := Round{Seconds: after.Time.Sub(before.Time).Seconds(), Disturbance: d.end()}
 	rx0, tx0, drop0 := b.counts(before)
-	rx, tx, drop := b.counts(after)
-	r.Packets, r.Dropped = tx-tx0, drop-drop0
-	if b.scenario.Mode == "rxonly" || b.scenario.Mode == "icmpecho" {
-		r.Packets = rx - rx0
+	d := watchDisturbance()
+	var r Round
+	// A machine may be too busy to let the core or the sender run in so short a time: the
+	// round is then as long as it takes.
+	for r.Packets == 0 && r.Seconds < patience.Seconds() {
+		select {
+		case <-ctx.Done():
+			return Round{}, ctx.Err()
+		case <-time.After(length):
+		}
+		after, err := b.rig.Stats(ctx)
+		if err != nil {
+			return Round{}, err
+		}
+		rx, tx, drop := b.counts(after)
+		r.Seconds, r.Packets, r.Dropped = after.Time.Sub(before.Time).Seconds(), tx-tx0, drop-drop0
+		if b.scenario.Mode == "rxonly" || b.scenario.Mode == "icmpecho" {
+			r.Packets = rx - rx0
+		}
 	}
+	r.Disturbance = d.end()
 	if r.Packets == 0 {
-		return r, errors.New("no frame moved")
+		return r, fmt.Errorf("no frame moved in %.1f s", r.Seconds)
 	}
 	r.PPS = float64(r.Packets) / r.Seconds
 	return r, b.rig.Check(ctx)

@@ -297,7 +297,7 @@ func (s *Server) setCores(r *request) (int, any, error) {
 		return 0, nil, err
 	}
 	for _, c := range list {
-		s.log.Info("polling changed", "worker", c.Worker, "cpu", c.CPU, "polling", c.PollConfig)
+		s.log.Info("polling changed", "worker", c.Worker, "core", engine.CoreSettings{CPU: c.CPU, PollSettings: set}.String())
 	}
 	return http.StatusOK, Cores{list}, nil
 }
