@@ -47,13 +47,16 @@ var discard = dataplane.StageFunc(func(w *dataplane.Worker, _ dataplane.PortID, 
 
 // Start opens the ports and runs the dataplane until Close.
 func Start(ctx context.Context, cfg RigConfig) (r *Rig, err error) {
+	// Before a port is opened: a driver may bind threads of its own, whose masks are then
+	// not taken for those of others.
+	restore := confine(cfg.Cores)
 	d, err := dataplane.New(dataplane.Config{Cores: cfg.Cores, Pool: cfg.Pool, Idle: cfg.Idle, Stage: discard})
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, restore())
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, d.Close())
+			err = errors.Join(err, d.Close(), restore())
 		}
 	}()
 	devs, err := cfg.Open(ctx, d.Env())
@@ -81,7 +84,7 @@ func Start(ctx context.Context, cfg RigConfig) (r *Rig, err error) {
 	if err = d.SetStage(ctx, stage); err != nil {
 		return nil, err
 	}
-	r = &Rig{d: d, done: make(chan error, 1), restore: confine(cfg.Cores)}
+	r = &Rig{d: d, done: make(chan error, 1), restore: restore}
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	r.cancel = cancel
 	go func() { r.done <- d.Run(run) }()
