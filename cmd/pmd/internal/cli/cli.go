@@ -62,6 +62,29 @@ func (s SocketFlag) path() string {
 // client returns a client of the running process.
 func (s SocketFlag) client() *ctl.Client { return ctl.NewClient(s.path()) }
 
+// with runs fn with a client of the running process; a signal cancels ctx.
+func (s SocketFlag) with(a *app.App, fn func(ctx context.Context, c *ctl.Client) error) error {
+	ctx, done := a.Interruptible(context.Background())
+	defer done()
+	client := s.client()
+	defer client.Close()
+	return fn(ctx, client)
+}
+
+// ask writes what fn has from the running process: as JSON, or as text writes it.
+func ask[T any](a *app.App, s SocketFlag, asJSON bool, fn func(context.Context, *ctl.Client) (T, error), text func(io.Writer, T) error) error {
+	return s.with(a, func(ctx context.Context, client *ctl.Client) error {
+		v, err := fn(ctx, client)
+		switch {
+		case err != nil:
+			return err
+		case asJSON:
+			return writeJSON(a.Stdout, v)
+		}
+		return text(a.Stdout, v)
+	})
+}
+
 // helpShown is what kong's exit hook panics with: the one way out of its parser
 // after --help was obeyed.
 type helpShown struct{}

@@ -198,16 +198,14 @@ type ConfigShowCmd struct {
 
 // Run prints the configuration of the running process.
 func (c *ConfigShowCmd) Run(a *app.App) error {
-	ctx, done := a.Interruptible(context.Background())
-	defer done()
-	client := c.client()
-	defer client.Close()
-	text, err := client.Config(ctx)
-	if err != nil {
+	return c.with(a, func(ctx context.Context, client *ctl.Client) error {
+		text, err := client.Config(ctx)
+		if err != nil {
+			return err
+		}
+		_, err = io.WriteString(a.Stdout, text)
 		return err
-	}
-	_, err = io.WriteString(a.Stdout, text)
-	return err
+	})
 }
 
 // ConfigCheckCmd is pmd config check.
@@ -294,25 +292,18 @@ func applyFile(a *app.App, file string, socket SocketFlag, dryRun, asJSON bool) 
 	if len(mistakes) > 0 {
 		return told(file, mistakes)
 	}
-	ctx, done := a.Interruptible(context.Background())
-	defer done()
-	client := socket.client()
-	defer client.Close()
-	applied, err := client.ApplyConfig(ctx, string(data), dryRun)
-	if err != nil {
-		return err
-	}
-	if asJSON {
-		return writeJSON(a.Stdout, applied)
-	}
-	for _, change := range applied.Changes {
-		text := change.Text
-		if change.Restart {
-			text += " (needs a restart)"
+	return ask(a, socket, asJSON, func(ctx context.Context, client *ctl.Client) (ctl.Applied, error) {
+		return client.ApplyConfig(ctx, string(data), dryRun)
+	}, func(w io.Writer, applied ctl.Applied) error {
+		for _, change := range applied.Changes {
+			text := change.Text
+			if change.Restart {
+				text += " (needs a restart)"
+			}
+			if _, err := fmt.Fprintln(w, text); err != nil {
+				return err
+			}
 		}
-		if _, err := fmt.Fprintln(a.Stdout, text); err != nil {
-			return err
-		}
-	}
-	return nil
+		return nil
+	})
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,18 +30,10 @@ type CoreShowCmd struct {
 
 // Run shows how the cores of the running process poll.
 func (c *CoreShowCmd) Run(a *app.App) error {
-	ctx, done := a.Interruptible(context.Background())
-	defer done()
-	client := c.client()
-	defer client.Close()
-	list, err := client.Cores(ctx, c.CPU)
-	switch {
-	case err != nil:
-		return err
-	case c.JSON:
-		return writeJSON(a.Stdout, ctl.Cores{Cores: list})
-	}
-	return show.Cores(a.Stdout, list)
+	return ask(a, c.SocketFlag, c.JSON, func(ctx context.Context, client *ctl.Client) (ctl.Cores, error) {
+		list, err := client.Cores(ctx, c.CPU)
+		return ctl.Cores{Cores: list}, err
+	}, func(w io.Writer, list ctl.Cores) error { return show.Cores(w, list.Cores) })
 }
 
 // CoreSetCmd is pmd core set.
@@ -128,13 +121,8 @@ func (c *CoreSetCmd) Run(a *app.App) error {
 	if err != nil {
 		return err
 	}
-	ctx, done := a.Interruptible(context.Background())
-	defer done()
-	client := c.client()
-	defer client.Close()
-	list, err := client.SetPolling(ctx, ref, set)
-	if err == nil && c.JSON {
-		err = writeJSON(a.Stdout, ctl.Cores{Cores: list})
-	}
-	return err
+	return ask(a, c.SocketFlag, c.JSON, func(ctx context.Context, client *ctl.Client) (ctl.Cores, error) {
+		list, err := client.SetPolling(ctx, ref, set)
+		return ctl.Cores{Cores: list}, err
+	}, func(io.Writer, ctl.Cores) error { return nil })
 }

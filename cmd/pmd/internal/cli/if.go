@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,13 +27,15 @@ type IfCmd struct {
 	Kinds   IfKindsCmd   `cmd:"" help:"List the kinds of interface that can be created."`
 }
 
-// with runs fn with a client of the running process.
-func (s SocketFlag) with(a *app.App, fn func(ctx context.Context, c *ctl.Client) error) error {
-	ctx, done := a.Interruptible(context.Background())
-	defer done()
-	client := s.client()
-	defer client.Close()
-	return fn(ctx, client)
+// IfArg is embedded by every command about one interface.
+type IfArg struct {
+	Name string `arg:"" help:"An interface, by name, or by the number of its port."`
+	SocketFlag
+}
+
+// change runs fn, which changes the interface and returns what it is then.
+func (c IfArg) change(a *app.App, asJSON bool, fn func(context.Context, *ctl.Client) (engine.Interface, error)) error {
+	return ask(a, c.SocketFlag, asJSON, fn, func(io.Writer, engine.Interface) error { return nil })
 }
 
 // IfShowCmd is pmd if show.
@@ -44,34 +47,22 @@ type IfShowCmd struct {
 
 // Run shows the interfaces of the running process.
 func (c *IfShowCmd) Run(a *app.App) error {
-	return c.with(a, func(ctx context.Context, client *ctl.Client) error {
-		if c.Name == "" {
+	if c.Name == "" {
+		return ask(a, c.SocketFlag, c.JSON, func(ctx context.Context, client *ctl.Client) (ctl.Interfaces, error) {
 			list, err := client.Interfaces(ctx)
-			switch {
-			case err != nil:
-				return err
-			case c.JSON:
-				return writeJSON(a.Stdout, ctl.Interfaces{Interfaces: list})
-			}
-			return show.Interfaces(a.Stdout, list)
-		}
-		f, err := client.Interface(ctx, c.Name)
-		switch {
-		case err != nil:
-			return err
-		case c.JSON:
-			return writeJSON(a.Stdout, f)
-		}
-		return show.Interface(a.Stdout, f)
-	})
+			return ctl.Interfaces{Interfaces: list}, err
+		}, func(w io.Writer, list ctl.Interfaces) error { return show.Interfaces(w, list.Interfaces) })
+	}
+	return ask(a, c.SocketFlag, c.JSON, func(ctx context.Context, client *ctl.Client) (engine.Interface, error) {
+		return client.Interface(ctx, c.Name)
+	}, show.Interface)
 }
 
 // IfSetCmd is pmd if set.
 type IfSetCmd struct {
-	Name     string   `arg:"" help:"An interface, by name, or by the number of its port."`
+	IfArg
 	Settings []string `arg:"" words:"up down mtu name lladdr metric promisc allmulti polling pollcpu cap" help:"What to change: up | down | mtu BYTES | name NEW | lladdr MAC | metric N | promisc on|off | allmulti on|off | polling on|off | pollcpu LIST | cap +NAME|-NAME, several in a row."`
 	JSON     bool     `name:"json" help:"Write what the interface is then as JSON."`
-	SocketFlag
 }
 
 // Help explains the settings.
@@ -199,12 +190,8 @@ func (c *IfSetCmd) Run(a *app.App) error {
 	if err != nil {
 		return err
 	}
-	return c.with(a, func(ctx context.Context, client *ctl.Client) error {
-		f, err := client.SetInterface(ctx, c.Name, set)
-		if err == nil && c.JSON {
-			err = writeJSON(a.Stdout, f)
-		}
-		return err
+	return c.change(a, c.JSON, func(ctx context.Context, client *ctl.Client) (engine.Interface, error) {
+		return client.SetInterface(ctx, c.Name, set)
 	})
 }
 
@@ -216,10 +203,9 @@ type IfAddrCmd struct {
 
 // IfAddrAddCmd is pmd if addr add.
 type IfAddrAddCmd struct {
-	Name    string   `arg:"" help:"An interface, by name, or by the number of its port."`
+	IfArg
 	Address string   `arg:"" help:"Address and length of its network, as in 192.0.2.1/24 or 2001:db8::1/64."`
 	Peer    []string `arg:"" optional:"" words:"peer" help:"peer ADDR: the other end, of a point-to-point interface."`
-	SocketFlag
 }
 
 // Run gives an interface of the running process an address.
@@ -231,54 +217,47 @@ func (c *IfAddrAddCmd) Run(a *app.App) error {
 	case len(c.Peer) > 0:
 		return usage.Errorf("if addr add: %q: write peer and an address behind the interface's own", strings.Join(c.Peer, " "))
 	}
-	return c.with(a, func(ctx context.Context, client *ctl.Client) error {
-		_, err := client.AddAddr(ctx, c.Name, addr)
-		return err
+	return c.change(a, false, func(ctx context.Context, client *ctl.Client) (engine.Interface, error) {
+		return client.AddAddr(ctx, c.Name, addr)
 	})
 }
 
 // IfAddrDelCmd is pmd if addr del.
 type IfAddrDelCmd struct {
-	Name    string `arg:"" help:"An interface, by name, or by the number of its port."`
+	IfArg
 	Address string `arg:"" help:"The address; the length of its network may be left out."`
-	SocketFlag
 }
 
 // Run takes an address from an interface of the running process.
 func (c *IfAddrDelCmd) Run(a *app.App) error {
-	return c.with(a, func(ctx context.Context, client *ctl.Client) error {
-		_, err := client.DelAddr(ctx, c.Name, engine.AddrSettings{Address: c.Address})
-		return err
+	return c.change(a, false, func(ctx context.Context, client *ctl.Client) (engine.Interface, error) {
+		return client.DelAddr(ctx, c.Name, engine.AddrSettings{Address: c.Address})
 	})
 }
 
 // IfJoinCmd is pmd if join.
 type IfJoinCmd struct {
-	Name  string `arg:"" help:"An interface, by name, or by the number of its port."`
+	IfArg
 	Group string `arg:"" help:"An IP group such as 224.0.0.251 or ff02::fb, which brings its Ethernet group, or an Ethernet group such as 01:00:5e:00:00:fb."`
-	SocketFlag
 }
 
 // Run makes an interface of the running process a member of a group.
 func (c *IfJoinCmd) Run(a *app.App) error {
-	return c.with(a, func(ctx context.Context, client *ctl.Client) error {
-		_, err := client.Join(ctx, c.Name, c.Group)
-		return err
+	return c.change(a, false, func(ctx context.Context, client *ctl.Client) (engine.Interface, error) {
+		return client.Join(ctx, c.Name, c.Group)
 	})
 }
 
 // IfLeaveCmd is pmd if leave.
 type IfLeaveCmd struct {
-	Name  string `arg:"" help:"An interface, by name, or by the number of its port."`
+	IfArg
 	Group string `arg:"" help:"The group, as it was joined."`
-	SocketFlag
 }
 
 // Run takes an interface of the running process from a group.
 func (c *IfLeaveCmd) Run(a *app.App) error {
-	return c.with(a, func(ctx context.Context, client *ctl.Client) error {
-		_, err := client.Leave(ctx, c.Name, c.Group)
-		return err
+	return c.change(a, false, func(ctx context.Context, client *ctl.Client) (engine.Interface, error) {
+		return client.Leave(ctx, c.Name, c.Group)
 	})
 }
 
@@ -307,15 +286,10 @@ func (c *IfCreateCmd) Run(a *app.App) error {
 		}
 		params[key] = value
 	}
-	return c.with(a, func(ctx context.Context, client *ctl.Client) error {
-		f, err := client.Create(ctx, c.Name, params)
-		switch {
-		case err != nil:
-			return err
-		case c.JSON:
-			return writeJSON(a.Stdout, f)
-		}
-		_, err = fmt.Fprintln(a.Stdout, f.Name)
+	return ask(a, c.SocketFlag, c.JSON, func(ctx context.Context, client *ctl.Client) (engine.Interface, error) {
+		return client.Create(ctx, c.Name, params)
+	}, func(w io.Writer, f engine.Interface) error {
+		_, err := fmt.Fprintln(w, f.Name)
 		return err
 	})
 }
@@ -339,22 +313,18 @@ type IfKindsCmd struct {
 
 // Run lists what the running process can create.
 func (c *IfKindsCmd) Run(a *app.App) error {
-	return c.with(a, func(ctx context.Context, client *ctl.Client) error {
+	return ask(a, c.SocketFlag, c.JSON, func(ctx context.Context, client *ctl.Client) (ctl.Kinds, error) {
 		list, err := client.Kinds(ctx)
-		switch {
-		case err != nil:
-			return err
-		case c.JSON:
-			return writeJSON(a.Stdout, ctl.Kinds{Kinds: list})
-		}
+		return ctl.Kinds{Kinds: list}, err
+	}, func(w io.Writer, list ctl.Kinds) error {
 		t := show.NewTable("KIND", "UNITS", "WHAT IT IS")
-		for _, k := range list {
+		for _, k := range list.Kinds {
 			units := make([]string, len(k.Units))
 			for i, u := range k.Units {
 				units[i] = strconv.Itoa(u)
 			}
 			t.Row(k.Kind, strings.Join(units, ","), k.What)
 		}
-		return t.Write(a.Stdout, "")
+		return t.Write(w, "")
 	})
 }

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"example.org/pmd/cmd/pmd/internal/app"
+	"example.org/pmd/cmd/pmd/internal/ctl"
+	"example.org/pmd/cmd/pmd/internal/engine"
 	"example.org/pmd/cmd/pmd/internal/show"
 	"example.org/pmd/cmd/pmd/internal/usage"
 	"example.org/pmd/cmd/pmd/internal/version"
@@ -25,18 +27,9 @@ type ForwardShowCmd struct {
 
 // Run shows how the running process forwards.
 func (c *ForwardShowCmd) Run(a *app.App) error {
-	ctx, done := a.Interruptible(context.Background())
-	defer done()
-	client := c.client()
-	defer client.Close()
-	f, err := client.Forwarding(ctx)
-	switch {
-	case err != nil:
-		return err
-	case c.JSON:
-		return writeJSON(a.Stdout, f)
-	}
-	return show.Forwarding(a.Stdout, f)
+	return ask(a, c.SocketFlag, c.JSON, func(ctx context.Context, client *ctl.Client) (engine.Forwarding, error) {
+		return client.Forwarding(ctx)
+	}, show.Forwarding)
 }
 
 // ForwardSetCmd is pmd forward set.
@@ -48,16 +41,14 @@ type ForwardSetCmd struct {
 
 // Run changes the forwarding mode of the running process.
 func (c *ForwardSetCmd) Run(a *app.App) error {
-	ctx, done := a.Interruptible(context.Background())
-	defer done()
-	client := c.client()
-	defer client.Close()
 	options, err := c.given()
 	if err != nil {
 		return err
 	}
-	_, err = client.SetMode(ctx, c.Mode, options)
-	return err
+	return c.with(a, func(ctx context.Context, client *ctl.Client) error {
+		_, err := client.SetMode(ctx, c.Mode, options)
+		return err
+	})
 }
 
 // StopCmd is pmd stop.
@@ -71,19 +62,17 @@ func (c *StopCmd) Run(a *app.App) error {
 	if c.Timeout < 0 {
 		return usage.Errorf("stop: --timeout %v: use 0 or more", c.Timeout)
 	}
-	ctx, done := a.Interruptible(context.Background())
-	defer done()
-	client := c.client()
-	defer client.Close()
-	if err := client.Stop(ctx); err != nil || c.Timeout == 0 {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
-	defer cancel()
-	if err := client.WaitGone(ctx); err != nil {
-		return fmt.Errorf("stop: it was asked to stop but has not ended within %v: %w", c.Timeout, err)
-	}
-	return nil
+	return c.with(a, func(ctx context.Context, client *ctl.Client) error {
+		if err := client.Stop(ctx); err != nil || c.Timeout == 0 {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(ctx, c.Timeout)
+		defer cancel()
+		if err := client.WaitGone(ctx); err != nil {
+			return fmt.Errorf("stop: it was asked to stop but has not ended within %v: %w", c.Timeout, err)
+		}
+		return nil
+	})
 }
 
 // VersionCmd is pmd version.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"example.org/pmd/cmd/pmd/internal/app"
+	"example.org/pmd/cmd/pmd/internal/ctl"
 	"example.org/pmd/cmd/pmd/internal/engine"
 	"example.org/pmd/cmd/pmd/internal/show"
 	"example.org/pmd/cmd/pmd/internal/top"
@@ -35,12 +36,11 @@ func (c *StatsCmd) Run(a *app.App) error {
 	if c.Count < 0 {
 		return usage.Errorf("stats: --count %d: use 1 or more", c.Count)
 	}
-	ctx, done := a.Interruptible(context.Background())
-	defer done()
+	run := c.show
 	if !c.JSON && !c.Clear && c.Count == 0 && isTerminal(a.Stdout) {
-		return c.live(ctx, a.Stdout)
+		run = c.live
 	}
-	err := c.show(ctx, a.Stdout)
+	err := c.with(a, func(ctx context.Context, client *ctl.Client) error { return run(ctx, client, a.Stdout) })
 	if c.Interval > 0 && errors.Is(err, context.Canceled) {
 		return nil // a watch has no other end
 	}
@@ -48,9 +48,7 @@ func (c *StatsCmd) Run(a *app.App) error {
 }
 
 // live shows a table that goes on until a key ends it.
-func (c *StatsCmd) live(ctx context.Context, w io.Writer) error {
-	client := c.client()
-	defer client.Close()
+func (c *StatsCmd) live(ctx context.Context, client *ctl.Client, w io.Writer) error {
 	// Whoever names the wrong socket is told so, and not shown an empty screen.
 	if _, err := client.Stats(ctx); err != nil {
 		return err
@@ -62,9 +60,7 @@ func (c *StatsCmd) live(ctx context.Context, w io.Writer) error {
 	return top.Run(ctx, client, interval, w)
 }
 
-func (c *StatsCmd) show(ctx context.Context, w io.Writer) error {
-	client := c.client()
-	defer client.Close()
+func (c *StatsCmd) show(ctx context.Context, client *ctl.Client, w io.Writer) error {
 	read := client.Stats
 	if c.Clear {
 		read = client.Clear
