@@ -17,7 +17,9 @@
 //
 // Cards of one hub hear each other. QEMU's hubs know one queue only: those of cards
 // with several are bridges between taps, in a network namespace of the test's. The far cards are sent from and listened on by
-// packet sockets, frame by frame numbered and checked.
+// packet sockets, frame by frame numbered and checked. They send past the queueing discipline,
+// so that a frame that they have sent is one that the card has taken. A run that loses frames
+// says which, and what the cards' drivers and the taps counted.
 //
 // TestMatrix does all of that for each of [AllSeries]:
 //
@@ -34,14 +36,6 @@
 // A Store may be used by several processes at once. Everything else is a value.
 //
 // # Limitations
-//
-// Cards of two queues are not tried on 6.12: there a few of the first 2,000 frames
-// after a port was opened (5, 12 and 19, with one worker) were lost outside of all
-// counters, and the cause is not known yet. They are not the first ones, but runs of up
-// to twelve that follow one another, over the flows of both queues; the port's card was
-// seen to get as many as the far card counted as sent, 984, of the 1,000 that its packet
-// socket had taken. Neither 6.1 nor 7.3 did that. A run that loses frames says which, and
-// what the cards' drivers and the taps counted.
 //
 // Debian on x86-64. An emulated NIC has an emulator's speed: nothing here measures.
 package vm

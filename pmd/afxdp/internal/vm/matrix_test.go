@@ -81,9 +81,6 @@ func newSetting(t *testing.T) setting {
 	return s
 }
 
-// twoQueues is the guest whose cards have two queues.
-const twoQueues = "virtio_net-2-queues"
-
 // virtio is a card whose driver can have zero-copy: without iommu_platform it does
 // not use the kernel's DMA interface, which the pools of AF_XDP do.
 const virtio = "disable-legacy=on,iommu_platform=on,rx_queue_size=1024"
@@ -116,7 +113,7 @@ func TestMatrix(t *testing.T) {
 		{"virtio_net", FlavourCloud, *guestRun, func(*testing.T) []NIC { return cards("virtio-net-pci", virtio, "vmxnet3") }},
 	}
 	if *guestRun == "" {
-		guests = append(guests, guest{twoQueues, FlavourCloud, "TestForwardQueues", func(t *testing.T) []NIC {
+		guests = append(guests, guest{"virtio_net-2-queues", FlavourCloud, "TestForwardQueues", func(t *testing.T) []NIC {
 			return tapCards(t, "virtio-net-pci", virtio, 2)
 		}})
 	}
@@ -128,10 +125,6 @@ func TestMatrix(t *testing.T) {
 	noted, complete := false, true
 	for _, series := range AllSeries() {
 		for _, g := range guests {
-			// See Limitations of the package.
-			if g.name == twoQueues && series.Name == "6.12" {
-				continue
-			}
 			complete = t.Run(series.Name+"/"+g.name, func(t *testing.T) {
 				k, err := store.Kernel(t.Context(), series, g.flavour)
 				if err != nil {
