@@ -60,6 +60,13 @@ func (s *System) findAddr(ifp *Interface, addr netip.Addr) *Address {
 	return nil
 }
 
+// Validate tells whether the address can be one of an interface, whatever its flags. The
+// error is that of AddAddr.
+func (a AddrSpec) Validate() error {
+	_, f := checkAddr(a, &State{Flags: FlagBroadcast | FlagPointopoint})
+	return f.as("add address", "")
+}
+
 // checkAddr fills in what a spec leaves out and refuses what cannot be an address of the
 // interface.
 func checkAddr(spec AddrSpec, st *State) (AddrSpec, *failure) {

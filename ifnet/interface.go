@@ -151,6 +151,8 @@ type Info struct {
 	PollCore int
 	// Promisc and AllMulti count who asked for it.
 	Promisc, AllMulti int
+	// OwnAllMulti says that Settings.AllMulti is one of those that AllMulti counts.
+	OwnAllMulti bool
 	// LastChange is when something was last changed.
 	LastChange time.Time
 	// Addresses are those that are not link-level, in the order of the list.
@@ -183,7 +185,7 @@ func (s *System) info(ifp *Interface) Info {
 	i := Info{
 		Name: st.Name, Driver: ifp.driverName, Unit: ifp.unit, Index: st.Index, Type: st.Type, Flags: st.Flags, MTU: st.MTU,
 		Metric: ifp.metric, Phys: ifp.phys, Caps: ifp.caps, CapEnabled: ifp.capsOn, Link: ifp.link,
-		MAC: slices.Clone(st.MAC), PollCore: ifp.pollCore, Promisc: ifp.promisc, AllMulti: ifp.allMulti,
+		MAC: slices.Clone(st.MAC), PollCore: ifp.pollCore, Promisc: ifp.promisc, AllMulti: ifp.allMulti, OwnAllMulti: ifp.ownAllMulti,
 		LastChange: ifp.lastChange, Groups: slices.Clone(st.Groups),
 	}
 	for c := ifp.views.At(s.cores).first; c != nil; c = c.next {

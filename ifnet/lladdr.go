@@ -30,8 +30,9 @@ func (s *System) setLLAddr(ifp *Interface, mac net.HardwareAddr) *failure {
 		return fail(syscall.ENODEV, "an interface of type "+ifp.state.Type.String()+" keeps its own")
 	case len(mac) == 0:
 		return fail(syscall.EINVAL, "the interface has none")
-	case mac[0]&1 != 0 || !slices.ContainsFunc(mac, func(b byte) bool { return b != 0 }):
-		return fail(syscall.EADDRNOTAVAIL, mac.String()+" is no station's address")
+	}
+	if f := checkStation(mac); f != nil {
+		return f
 	}
 	if f := s.driveLLAddr(ifp, mac); f != nil {
 		return f
@@ -52,6 +53,14 @@ func (s *System) setLLAddr(ifp *Interface, mac net.HardwareAddr) *failure {
 	s.touched(ifp)
 	s.announce(ifp, EventChange, nil)
 	return nil
+}
+
+// checkStation refuses an address that is a group's, or nobody's.
+func checkStation(mac net.HardwareAddr) *failure {
+	if len(mac) > 0 && mac[0]&1 == 0 && slices.ContainsFunc(mac, func(b byte) bool { return b != 0 }) {
+		return nil
+	}
+	return fail(syscall.EADDRNOTAVAIL, mac.String()+" is no station's address")
 }
 
 // Noticed takes over an MTU and a link-level address that the driver found changed by

@@ -56,6 +56,10 @@ func (g Group) String() string {
 	return g.ip.String()
 }
 
+// Validate tells whether the group can be joined, as far as it alone tells: the error wraps
+// EINVAL if it is no multicast address.
+func (g Group) Validate() error { return g.check().as("join group", "") }
+
 // check refuses what is no group.
 func (g Group) check() *failure {
 	switch {

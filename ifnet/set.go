@@ -31,6 +31,18 @@ type Settings struct {
 	CapsOn, CapsOff Caps
 }
 
+// Validate tells what is wrong with the settings whatever the interface: an MTU beyond MinMTU
+// to MaxMTU, or a link-level address that is no station's.
+func (set Settings) Validate() error {
+	if set.MTU != nil && (*set.MTU < MinMTU || *set.MTU > MaxMTU) {
+		return mtuFailure(*set.MTU).as("set", "")
+	}
+	if set.LLAddr != nil {
+		return checkStation(set.LLAddr).as("set", "")
+	}
+	return nil
+}
+
 // step is one change, and how to take it back.
 type step struct {
 	want bool

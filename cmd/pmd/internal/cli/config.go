@@ -36,7 +36,7 @@ func newRunning(c *RunCmd, eng *engine.Engine, log *slog.Logger) (*running, erro
 
 // ShowConfig implements ctl.Configuration: the command as if it had been started
 // with what is now.
-func (r *running) ShowConfig() (string, error) {
+func (r *running) ShowConfig(ctx context.Context) (string, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s, err := newSheet()
@@ -53,7 +53,14 @@ func (r *running) ShowConfig() (string, error) {
 		s.cmd.Port = append(s.cmd.Port, spec.String())
 	}
 	s.cmd.Xconnect, s.cmd.EthPeer = r.eng.Links(), r.eng.Peers()
-	s.cmd.Core = nil
+	s.cmd.If, s.cmd.Core = nil, nil
+	interfaces, err := r.eng.InterfaceConfigs(ctx)
+	if err != nil {
+		return "", err
+	}
+	for _, f := range interfaces {
+		s.cmd.If = append(s.cmd.If, f.String())
+	}
 	for _, core := range r.eng.Tuning() {
 		s.cmd.Core = append(s.cmd.Core, core.String())
 	}
@@ -85,7 +92,7 @@ func (r *running) ApplyConfig(ctx context.Context, text string, dryRun bool) ([]
 	defer r.mu.Unlock()
 	restart := r.restarts(next)
 	if dryRun || len(restart) > 0 {
-		steps, err := r.eng.Plan(cfg)
+		steps, err := r.eng.Plan(ctx, cfg)
 		if err != nil {
 			return nil, err
 		}
@@ -164,6 +171,8 @@ func changesOf(steps []engine.Step) []ctl.Change {
 			c.Text = fmt.Sprintf("remove port %s: %s", s.Port, s.From)
 		case engine.StepPollCPU:
 			c.Text = fmt.Sprintf("port %s: pollcpu: %s → %s", s.Port, or(s.From), or(s.To))
+		case engine.StepInterface:
+			c.Key, c.Text = interfaceKey, fmt.Sprintf("interface %s: %s → %s", s.Port, or(s.From), or(s.To))
 		case engine.StepCore:
 			c.Key, c.Text = coreKey, fmt.Sprintf("core %s: %s → %s", s.Port, s.From, s.To)
 		case engine.StepMode:

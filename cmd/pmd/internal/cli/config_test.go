@@ -179,6 +179,85 @@ x = 1
 	assert.Contains(t, stdout, "there is no port")
 }
 
+// Each mistake in what is said of an interface is told with its line and key.
+func TestConfigCheckInterfaces(t *testing.T) {
+	path := file(t, `forward = "mac"
+[[port]]
+driver = "null"
+name = "a"
+
+[[interface]]           # 6
+name = "c"
+mtu = 1400
+
+[[interface]]
+name = "a"
+mtu = 0                 # 12
+lladdr = "01:00:5e:00:00:01" # 13
+metric = "7"            # 14
+promisc = "on"          # 15
+allmulti = true
+pollin = false          # 17
+addr = [
+  "192.0.2.1/24",
+  "192.0.2.300/24",     # 20
+  "fe80::1%eth0/64",    # 21
+  "224.0.0.1/24",       # 22
+  7,                    # 23
+]
+group = "224.0.0.251"   # 25
+cap = ["RXCSUM", "+FAST"] # 26, 26
+
+[[interface]]           # 28
+mtu = 1400
+[[interface]]           # 30
+name = "a"
+[[interface]]
+name = "a"
+group = ["192.0.2.1", "10.0.0.1,up=off"] # 34, 34
+pollcpu = "1"           # 35
+[[interface]]
+name = "0"
+addr = ["192.0.2.1/24"]
+[[interface]]           # 39
+name = "a"
+metric = 3
+[[interface]]
+name = "a,b"            # 43
+mtu = 9000000000        # 44
+up = 1                  # 45
+[[interface]]
+name = "a"
+addr = ["192.0.2.1/24",
+  "192.0.2.1/25"]       # 49
+group = ["01:00:5e:00:00:05", "01-00-5e-00-00-05"] # 50
+`)
+	status, stdout, _ := call("config", "check", path)
+	assert.Equal(t, 1, status)
+	var got []string
+	for _, line := range strings.Split(strings.TrimSpace(stdout), "\n") {
+		parts := strings.SplitN(strings.TrimPrefix(line, path+":"), ": ", 3)
+		got = append(got, parts[0]+" "+parts[1])
+	}
+	assert.Equal(t, []string{
+		"6 interface", "12 interface.mtu", "13 interface.lladdr", "14 interface.metric", "15 interface.promisc", "17 interface.pollin",
+		"20 interface.addr", "21 interface.addr", "22 interface.addr", "23 interface.addr", "25 interface.group", "26 interface.cap", "26 interface.cap",
+		"28 interface", "30 interface", "34 interface.group", "34 interface.group", "35 interface.pollcpu", "39 interface",
+		"43 interface.name", "44 interface.mtu", "45 interface.up", "49 interface.addr", "50 interface.group",
+	}, got, stdout)
+	for _, want := range []string{
+		`:6: interface: interface "c": there is no port "c"; there are 0 (a)`, ":12: interface.mtu: an mtu of 0 bytes: use 72 to 65535",
+		":17: interface.pollin: there is no such key; did you mean polling?", ":39: interface: interface a is given twice",
+		":49: interface.addr: address 192.0.2.1 is given twice",
+	} {
+		assert.Contains(t, stdout, want)
+	}
+	_, stdout, _ = call("config", "check", file(t, "if = [\"a,mtu=1400\", \"b,fast=1\", \"0,mtu=0\"]\n"+twoPorts+"[[interface]]\nname = \"a\"\nmtu = 1400\n"))
+	assert.Contains(t, stdout, `:1: if: "b,fast=1": no setting "fast"`)
+	assert.Contains(t, stdout, ":1: if: interface a is given twice")
+	assert.Contains(t, stdout, ":10: interface: there is a key if: write one or the other")
+}
+
 func TestRunRefusesABadFile(t *testing.T) {
 	socket := filepath.Join(shortDir(t), "s")
 	path := file(t, "brust = 3\n"+twoPorts)
@@ -245,6 +324,44 @@ func TestConfigOfARunningProcess(t *testing.T) {
 	assert.Equal(t, "remove port c: null:name=c\nforward: mac → io\npeer of a: 02:00:00:00:00:07 → default\n"+
 		"burst: 64 → 32 (needs a restart)\nmetrics: unset → \"9464\" (needs a restart)\n", ok("diff", path))
 
+	// Interfaces: what the commands change is shown, and a file changes it back.
+	for _, args := range [][]string{
+		{"set", "a", "mtu", "1400", "metric", "7", "promisc", "on", "down"}, {"addr", "add", "a", "192.0.2.1/24"}, {"addr", "add", "a", "2001:db8::1/64"},
+		{"join", "a", "224.0.0.251"}, {"set", "b", "lladdr", "02:00:00:00:00:0b", "allmulti", "on", "polling", "off"},
+	} {
+		status, _, stderr := call(append(append([]string{"if"}, args...), "--socket", c.socket)...)
+		require.Zero(t, status, stderr)
+	}
+	ours := ok("show")
+	assert.Contains(t, ours, `
+[[interface]]
+name = "a"
+up = false
+mtu = 1400
+metric = 7
+promisc = true
+addr = ["192.0.2.1/24", "2001:db8::1/64"]
+group = ["224.0.0.251"]
+
+[[interface]]
+name = "b"
+lladdr = "02:00:00:00:00:0b"
+allmulti = true
+polling = false
+`)
+	mine := file(t, ours)
+	_, stdout, _ = call("config", "check", mine)
+	assert.Contains(t, stdout, "no mistake")
+	assert.Empty(t, ok("apply", mine), "what is shown is what there is")
+	back := ok("apply", again)
+	assert.Contains(t, back, "interface a: up=off mtu=1400 metric=7 promisc=on addr=192.0.2.1/24 addr=2001:db8::1/64 group=224.0.0.251 → up=on mtu=")
+	assert.Contains(t, back, " metric=0 promisc=off\ninterface b: lladdr=02:00:00:00:00:0b allmulti=on polling=off → lladdr=")
+	assert.Equal(t, 2, strings.Count(back, "\n"), back)
+	assert.Empty(t, ok("diff", again))
+	assert.Equal(t, 2, strings.Count(ok("apply", mine), "\n"))
+	assert.Equal(t, ours, ok("show"))
+	ok("apply", again)
+
 	// A device that does not open: all is as it was.
 	path = file(t, "frames = 1024\nforward = \"macswap\"\n"+twoPorts+"[[port]]\ninterface = \"nosuchif0\"\n")
 	status, _, stderr = ask("apply", path)
@@ -305,6 +422,10 @@ func TestShownConfigurationIsTheRunningOne(t *testing.T) {
 		}
 		id := topo.Allowed.And(topo.Online).Min()
 		c.Cores = fmt.Sprint(id)
+		if rapid.Bool().Draw(t, "interface") {
+			c.If = []string{fmt.Sprintf("%d,up=%s,mtu=%d,addr=10.0.0.%d/24,addr=2001:db8::/127,group=224.0.0.%d", rapid.IntRange(0, len(c.Port)-1).Draw(t, "of"),
+				rapid.SampledFrom([]string{"on", "off"}).Draw(t, "up"), rapid.IntRange(100, 1500).Draw(t, "mtu"), rapid.IntRange(0, 254).Draw(t, "addr"), rapid.IntRange(0, 255).Draw(t, "group"))}
+		}
 		if rapid.Bool().Draw(t, "core") {
 			c.Core = []string{fmt.Sprintf("%d,burst_max=%d", id, rapid.IntRange(256, 400).Draw(t, "burst_max"))}
 		}
@@ -316,7 +437,7 @@ func TestShownConfigurationIsTheRunningOne(t *testing.T) {
 		defer func() { eng.Stop(); require.NoError(t, eng.Wait()) }()
 		r, err := newRunning(c, eng, slog.New(slog.DiscardHandler))
 		require.NoError(t, err)
-		text, err := r.ShowConfig()
+		text, err := r.ShowConfig(context.Background())
 		require.NoError(t, err)
 		_, mistakes, err := readConfig([]byte(text), nil)
 		require.NoError(t, err)
@@ -333,7 +454,7 @@ func TestShownConfigurationIsTheRunningOne(t *testing.T) {
 			require.NoError(t, err)
 			cores, err := eng.PollCores(ctx)
 			require.NoError(t, err)
-			later, err := r.ShowConfig()
+			later, err := r.ShowConfig(context.Background())
 			require.NoError(t, err)
 			require.Contains(t, later, fmt.Sprintf("pollcpu = \"%d\"", id))
 			if hz != dataplane.DefaultPollHz {
@@ -348,7 +469,7 @@ func TestShownConfigurationIsTheRunningOne(t *testing.T) {
 			// To what it was and back: all of it is live.
 			_, err = r.ApplyConfig(ctx, text, false)
 			require.NoError(t, err)
-			now, err := r.ShowConfig()
+			now, err := r.ShowConfig(context.Background())
 			require.NoError(t, err)
 			require.Equal(t, text, now)
 			_, err = r.ApplyConfig(ctx, later, false)
@@ -361,7 +482,7 @@ func TestShownConfigurationIsTheRunningOne(t *testing.T) {
 		}
 		if rapid.Bool().Draw(t, "mode changed at run time") {
 			require.NoError(t, eng.SetMode(context.Background(), "mac", nil))
-			later, err := r.ShowConfig()
+			later, err := r.ShowConfig(context.Background())
 			require.NoError(t, err)
 			require.Contains(t, later, `forward = "mac"`)
 			changes, err = r.ApplyConfig(context.Background(), text, false)
@@ -383,7 +504,7 @@ func TestConfigChangesOptions(t *testing.T) {
 	r, err := newRunning(c, eng, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	require.NoError(t, eng.SetMode(context.Background(), "txonly", []byte(`{"tx_size":"imix","tx_rate":100,"ip_src":"192.0.2.1"}`)))
-	text, err := r.ShowConfig()
+	text, err := r.ShowConfig(context.Background())
 	require.NoError(t, err)
 	for _, line := range []string{`forward = "txonly"`, `tx-size = "imix"`, `tx-rate = 100`, `ip-src = "192.0.2.1"`} {
 		require.Contains(t, text, line)
@@ -404,6 +525,8 @@ func FuzzConfigFile(f *testing.F) {
 	for _, s := range []string{
 		twoPorts, "forward = \"mac\"" + twoPorts, "port = [\"null:\", 3, \"\"]", "xconnect = [\"0:0\", \"0:0\"]" + twoPorts,
 		"burst = 1e9\ncores = 1\n[[port]]\n", "[[port]]\ndriver = \"null\"\nsize = \"1,name=x\"", "[[port]]\ninterface = \"a:b\"", "eth-peer = [\"\"]",
+		twoPorts + "[[interface]]\nname = \"a\"\nup = false\nmtu = 1_400\naddr = [\"192.0.2.1\", \"2001:DB8::1/64\"]\ngroup = [\"ff02::1\"]\ncap = [\"+RXCSUM\"]",
+		"if = [\"a,mtu=1,addr=\", \"0\"]" + twoPorts, "if = [\"a,lladdr=2-0-0-0-0-1,addr=10.0.0.1/8 peer 10.0.0.2\"]" + twoPorts,
 		"[[port]]\ndriver = \"ring\"\npollcpu = \"1,loop=on\"", "frames = 9223372036854775808", "log-format = \"xml\"\nlog-level = true",
 	} {
 		f.Add([]byte(s))
@@ -443,6 +566,9 @@ func FuzzConfigFile(f *testing.F) {
 		}
 		if a, b := specStrings(cfg.Ports), specStrings(other.Ports); !reflect.DeepEqual(a, b) {
 			t.Fatalf("%q became %q", a, b)
+		}
+		if a, b := fmt.Sprint(cfg.Interfaces), fmt.Sprint(other.Interfaces); a != b {
+			t.Fatalf("%s became %s", a, b)
 		}
 	})
 }

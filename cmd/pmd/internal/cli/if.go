@@ -58,6 +58,47 @@ func (c *IfShowCmd) Run(a *app.App) error {
 	}, show.Interface)
 }
 
+// ifKeys are the settings of an interface that --if and the configuration file have, in the
+// order they are told: those of pmd if set that are not its port's, addresses and groups.
+func ifKeys() []string {
+	return []string{"up", "mtu", "lladdr", "metric", "promisc", "allmulti", "polling", "cap", "addr", "group"}
+}
+
+// parseIf reads the value of --if, as engine.InterfaceConfig writes it. Ranges are for the
+// engine to check.
+func parseIf(text string) (c engine.InterfaceConfig, err error) {
+	name, rest, ok := strings.Cut(text, ",")
+	if c.Port = name; name == "" || !ok {
+		return c, usage.Errorf("%.60q: write an interface, a comma and settings, as in eth1,mtu=9000,addr=192.0.2.1/24", text)
+	}
+	seen := map[string]bool{}
+	for item := range strings.SplitSeq(rest, ",") {
+		key, value, ok := strings.Cut(item, "=")
+		if !ok || !slices.Contains(ifKeys(), key) {
+			return c, usage.Errorf("%.60q: no setting %.40q; there are %s, each with = and a value", text, key, strings.Join(ifKeys(), ", "))
+		}
+		if seen[key] && !severalTimes(key) {
+			return c, usage.Errorf("%.60q: %s is given twice", text, key)
+		}
+		seen[key] = true
+		switch key {
+		case "addr":
+			a, peer, _ := strings.Cut(value, " peer ")
+			c.Addrs = append(c.Addrs, engine.AddrSettings{Address: a, Peer: peer})
+		case "group":
+			c.Groups = append(c.Groups, value)
+		default:
+			if err := set1(&c.IfSettings, key, value); err != nil {
+				return c, fmt.Errorf("%s: %s: %w", name, key, err)
+			}
+		}
+	}
+	return c, nil
+}
+
+// severalTimes tells whether a setting may be given more than once.
+func severalTimes(key string) bool { return key == "cap" || key == "addr" || key == "group" }
+
 // IfSetCmd is pmd if set.
 type IfSetCmd struct {
 	IfArg
@@ -155,6 +196,8 @@ func set1(set *engine.IfSettings, key, value string) error {
 		return nil
 	}
 	switch key {
+	case "up":
+		return toggle(&set.Up)
 	case "mtu":
 		return number(&set.MTU)
 	case "metric":

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"reflect"
 	"slices"
@@ -15,8 +16,10 @@ import (
 
 	"example.org/pmd/cmd/pmd/internal/app"
 	"example.org/pmd/cmd/pmd/internal/config"
+	"example.org/pmd/cmd/pmd/internal/engine"
 	"example.org/pmd/cmd/pmd/internal/usage"
 	"example.org/pmd/dataplane"
+	"example.org/pmd/ifnet"
 	"example.org/pmd/pmd"
 )
 
@@ -41,6 +44,12 @@ const portKey = config.Port
 
 // coreKey is the key of how cores poll, whose values may be tables.
 const coreKey = config.Core
+
+// The key of what interfaces are is ifKey, that of its tables interfaceKey.
+const (
+	ifKey        = "if"
+	interfaceKey = config.Interface
+)
 
 // notInFile are the flags of pmd run that say where the file is, or end the parser.
 func notInFile(name string) bool { return name == "config" || name == "help" }
@@ -187,7 +196,7 @@ func (s *sheet) value(name string) (v config.Value, ok bool) {
 func (s *sheet) document() (*config.Document, error) {
 	doc := &config.Document{}
 	for _, name := range s.names {
-		if v, ok := s.value(name); ok && name != portKey && name != coreKey {
+		if v, ok := s.value(name); ok && !slices.Contains([]string{portKey, coreKey, ifKey}, name) {
 			doc.Entries = append(doc.Entries, config.Entry{Key: name, Value: v})
 		}
 	}
@@ -197,6 +206,12 @@ func (s *sheet) document() (*config.Document, error) {
 			return nil, err
 		}
 		doc.Ports = append(doc.Ports, portTable(spec))
+	}
+	for _, text := range s.cmd.If {
+		if _, err := parseIf(text); err != nil {
+			return nil, err
+		}
+		doc.Interfaces = append(doc.Interfaces, ifTable(text))
 	}
 	for _, text := range s.cmd.Core {
 		if _, err := parseCore(text); err != nil {
@@ -273,6 +288,129 @@ func (r *reader) coreTables(tables []config.Table) config.Entry {
 			r.wrong(t.Line, coreKey, "a core needs its CPU, as in cpu = 2, and a setting, as in idle = \"spin\"")
 		default:
 			e.Value.Items = append(e.Value.Items, config.Value{Kind: config.String, Line: t.Line, Text: strings.Join(append([]string{id}, items...), ",")})
+		}
+	}
+	return e
+}
+
+// ifTable returns the value of --if as a table.
+func ifTable(text string) (t config.Table) {
+	for i, item := range strings.Split(text, ",") {
+		key, value, _ := strings.Cut(item, "=")
+		switch {
+		case i == 0:
+			t.Entries = append(t.Entries, config.Entry{Key: "name", Value: config.Text(item)})
+		case !severalTimes(key):
+			v := config.Option(value)
+			if key == "lladdr" {
+				v = config.Text(value)
+			}
+			t.Entries = append(t.Entries, config.Entry{Key: key, Value: v})
+		default:
+			at := slices.IndexFunc(t.Entries, func(e config.Entry) bool { return e.Key == key })
+			if at < 0 {
+				at = len(t.Entries)
+				t.Entries = append(t.Entries, config.Entry{Key: key, Value: config.Value{Kind: config.List}})
+			}
+			list := &t.Entries[at].Value
+			list.Items = append(list.Items, config.Text(value))
+		}
+	}
+	return t
+}
+
+// ifKind says what the values of a key are.
+func ifKind(key string) config.Kind {
+	switch key {
+	case "up", "promisc", "allmulti", "polling":
+		return config.Bool
+	case "mtu", "metric":
+		return config.Integer
+	case "cap", "addr", "group":
+		return config.List
+	}
+	return config.String
+}
+
+// sameAs returns what two items of a list must not have in common: the address or the group of
+// a setting that is one.
+func sameAs(c engine.InterfaceConfig) string {
+	for _, a := range c.Addrs {
+		addr, _, _ := strings.Cut(a.Address, "/")
+		if ip, err := netip.ParseAddr(addr); err == nil {
+			return "address " + ip.String()
+		}
+	}
+	for _, text := range c.Groups {
+		if g, err := ifnet.ParseGroup(text); err == nil {
+			return "group " + g.String()
+		}
+	}
+	return ""
+}
+
+// ifTables reads tables into a list as the flag takes it, with the line of each. Each value is
+// checked by itself, so that its mistake is told with its line.
+func (r *reader) ifTables(tables []config.Table) config.Entry {
+	e := config.Entry{Key: ifKey, Value: config.Value{Kind: config.List}}
+	keys := append([]string{"name"}, ifKeys()...)
+	for _, t := range tables {
+		name, items, good := "", []string(nil), true
+		wrong := func(line int, key, text string) {
+			r.wrong(line, interfaceKey+"."+key, text)
+			good = false
+		}
+		seen := map[string]bool{}
+		add := func(key string, v config.Value) {
+			value, _ := v.Option()
+			item := key + "=" + value
+			if strings.Contains(value, ",") {
+				wrong(v.Line, key, fmt.Sprintf("%.60q: cannot hold that", value))
+				return
+			}
+			c, err := parseIf("x," + item)
+			if err == nil {
+				err = c.Validate()
+			}
+			if err != nil {
+				wrong(v.Line, key, strings.TrimPrefix(plain(err), "x: "+key+": "))
+				return
+			}
+			if id := sameAs(c); id != "" && seen[id] {
+				wrong(v.Line, key, id+" is given twice")
+			} else {
+				seen[id] = true
+			}
+			items = append(items, item)
+		}
+		for _, k := range t.Entries {
+			switch {
+			case !slices.Contains(keys, k.Key):
+				wrong(k.Value.Line, k.Key, config.Unknown(k.Key, keys))
+			case k.Value.Kind != ifKind(k.Key):
+				wrong(k.Value.Line, k.Key, "is "+string(k.Value.Kind)+": write "+string(ifKind(k.Key)))
+			case k.Key == "name":
+				if name = k.Value.Text; strings.ContainsAny(name, ",=") {
+					wrong(k.Value.Line, k.Key, fmt.Sprintf("%.40q: no port has such a name", name))
+				}
+			case k.Value.Kind != config.List:
+				add(k.Key, k.Value)
+			default:
+				for _, item := range k.Value.Items {
+					if item.Kind != config.String {
+						wrong(item.Line, k.Key, item.Text+" is "+string(item.Kind)+": write a list of strings")
+						continue
+					}
+					add(k.Key, item)
+				}
+			}
+		}
+		switch {
+		case !good:
+		case name == "" || len(items) == 0:
+			r.wrong(t.Line, interfaceKey, `an interface needs the name of its port, as in name = "eth1", and a setting, as in mtu = 9000`)
+		default:
+			e.Value.Items = append(e.Value.Items, config.Value{Kind: config.String, Line: t.Line, Text: strings.Join(append([]string{name}, items...), ",")})
 		}
 	}
 	return e
@@ -366,7 +504,9 @@ func plain(err error) string {
 // reader reads a file into a sheet.
 type reader struct {
 	*sheet
-	ports    []filePort
+	ports []filePort
+	// ifTable says that interfaces are in tables.
+	ifTable  bool
 	mistakes []config.Mistake
 }
 
@@ -412,6 +552,16 @@ func (r *reader) read(doc *config.Document, over map[string]*kong.Flag) {
 		r.set(coreKey, e.Value)
 		r.named[coreKey] = true
 		good = append(good, e)
+	}
+	if e := r.ifTables(doc.Interfaces); len(e.Value.Items) > 0 {
+		if r.named[ifKey] {
+			r.wrong(doc.Interfaces[0].Line, interfaceKey, "there is a key if: write one or the other")
+		} else {
+			r.set(ifKey, e.Value)
+			r.ifTable = true
+			r.named[ifKey] = true
+			good = append(good, e)
+		}
 	}
 	for _, t := range doc.Ports {
 		p, ms := readPort(t)
@@ -538,6 +688,9 @@ func (r *reader) checkValues(entries []config.Entry, ports []string) {
 		err := r.try(ports)
 		if err != nil {
 			text := strings.TrimPrefix(plain(err), "--"+name)
+			if name == ifKey && r.ifTable {
+				name = interfaceKey
+			}
 			r.wrong(v.Line, name, strings.TrimLeft(text, ": "))
 		}
 		return err == nil

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -126,7 +127,7 @@ func TestWriteProperties(t *testing.T) {
 		})
 		table := func(label string) (entries []config.Entry) {
 			for _, k := range rapid.SliceOfNDistinct(key, 1, 4, rapid.ID[string]).Draw(t, label) {
-				if k != config.Port && k != config.Core {
+				if !slices.Contains([]string{config.Port, config.Interface, config.Core}, k) {
 					entries = append(entries, config.Entry{Key: k, Value: value.Draw(t, k)})
 				}
 			}
@@ -135,6 +136,9 @@ func TestWriteProperties(t *testing.T) {
 		doc := &config.Document{Entries: table("top")}
 		for range rapid.IntRange(0, 3).Draw(t, "ports") {
 			doc.Ports = append(doc.Ports, config.Table{Entries: table("port")})
+		}
+		for range rapid.IntRange(0, 3).Draw(t, "interfaces") {
+			doc.Interfaces = append(doc.Interfaces, config.Table{Entries: table("interface")})
 		}
 		for range rapid.IntRange(0, 3).Draw(t, "cores") {
 			doc.Cores = append(doc.Cores, config.Table{Entries: table("core")})
@@ -146,6 +150,7 @@ func TestWriteProperties(t *testing.T) {
 		require.NoError(t, back.Write(&b))
 		require.Equal(t, a.String(), b.String())
 		require.Len(t, back.Ports, len(doc.Ports))
+		require.Len(t, back.Interfaces, len(doc.Interfaces))
 		require.Len(t, back.Cores, len(doc.Cores))
 	})
 }
@@ -154,7 +159,7 @@ func TestWriteProperties(t *testing.T) {
 // line that the file has.
 func FuzzParse(f *testing.F) {
 	for _, s := range []string{
-		"", "a = 1", "a = [1, [2, {x = 3}]]", "[[port]]\ninterface = \"eth1\"", "[port]", "a.b = 1", "a = 1979-05-27", "\xff", "a = \"\"\"\n\n",
+		"", "a = 1", "a = [1, [2, {x = 3}]]", "[[port]]\ninterface = \"eth1\"", "[port]", "[[interface]]\nname = \"a\"\naddr = [\"192.0.2.1/24\",\n\"b\"]", "[interface]", "a.b = 1", "a = 1979-05-27", "\xff", "a = \"\"\"\n\n",
 		"a = 'x\nb = 1\n", "[[port]]\n[[port.x]]\n", "\"\" = 1", "a = inf", "port = [\"eth1\"]", "a = {b = 1, c = [", "\r\n\r", "= = =\n= = =\n",
 	} {
 		f.Add([]byte(s))
@@ -179,7 +184,7 @@ func FuzzParse(f *testing.F) {
 				t.Fatalf("%+v of %d lines", e, n)
 			}
 		}
-		for _, p := range doc.Ports {
+		for _, p := range slices.Concat(doc.Ports, doc.Interfaces, doc.Cores) {
 			if p.Line < 1 || p.Line > n {
 				t.Fatalf("%+v of %d lines", p, n)
 			}

@@ -3,7 +3,8 @@
 // # Model
 //
 // The file is TOML: a key for each flag of pmd run, a table [[port]] for each
-// port, and a table [[core]] for each core that polls in another way than the rest. [Parse] turns its bytes into a [Document], which knows the line of
+// port, a table [[interface]] for each interface that is not as it comes, and a table
+// [[core]] for each core that polls in another way than the rest. [Parse] turns its bytes into a [Document], which knows the line of
 // everything, and says what is wrong with its form. What keys there are, and what
 // their values may be, is for the caller to say: the command line's own grammar does,
 // so that a flag and its key cannot differ.
@@ -19,5 +20,5 @@
 //
 // # Limitations
 //
-// Dotted keys and tables other than [[port]] and [[core]] have no meaning here and are refused.
+// Dotted keys and tables of other names have no meaning here and are refused.
 package config

@@ -16,10 +16,12 @@ import (
 // MaxSize is the longest file, in bytes.
 const MaxSize = 64 << 10
 
-// Names of tables: of those that describe ports, and how cores poll.
+// Names of tables: of those that describe ports, what their interfaces are, and how cores
+// poll.
 const (
-	Port = "port"
-	Core = "core"
+	Port      = "port"
+	Interface = "interface"
+	Core      = "core"
 )
 
 // Mistake is something wrong in a file.
@@ -78,7 +80,7 @@ type Entry struct {
 	Value Value
 }
 
-// Table is a table [[port]] or [[core]].
+// Table is a table [[port]], [[interface]] or [[core]].
 type Table struct {
 	Line    int
 	Entries []Entry
@@ -87,10 +89,27 @@ type Table struct {
 // Document is a file.
 type Document struct {
 	// Entries are those above the tables, in order.
-	Entries []Entry
-	Ports   []Table
-	Cores   []Table
+	Entries    []Entry
+	Ports      []Table
+	Interfaces []Table
+	Cores      []Table
 }
+
+// named returns where tables of a name are, or nil if there are none.
+func (d *Document) named(name string) *[]Table {
+	switch name {
+	case Port:
+		return &d.Ports
+	case Interface:
+		return &d.Interfaces
+	case Core:
+		return &d.Cores
+	}
+	return nil
+}
+
+// tableNames lists the tables for people.
+const tableNames = "[[" + Port + "]], [[" + Interface + "]] and [[" + Core + "]]"
 
 // maxSyntax bounds how many lines that are no TOML are told of.
 const maxSyntax = 20
@@ -233,23 +252,19 @@ func (w *walker) expression(n *unstable.Node) {
 	name := strings.Join(parts, ".")
 	switch n.Kind {
 	case unstable.ArrayTable:
-		tables := &w.doc.Ports
-		switch name {
-		case Port:
-		case Core:
-			tables = &w.doc.Cores
-		default:
-			w.wrong(line, name, "there is no such table; there are [[%s]] and [[%s]]", Port, Core)
+		tables := w.doc.named(name)
+		if tables == nil {
+			w.wrong(line, name, "there is no such table; there are "+tableNames)
 			w.at = nil
 			return
 		}
 		*tables = append(*tables, Table{Line: line})
 		w.at = &(*tables)[len(*tables)-1].Entries
 	case unstable.Table:
-		if name == Port || name == Core {
+		if w.doc.named(name) != nil {
 			w.wrong(line, name, "write [[%s]], with two brackets: there may be several", name)
 		} else {
-			w.wrong(line, name, "there is no such table; there are [[%s]] and [[%s]], and other keys stand above the first", Port, Core)
+			w.wrong(line, name, "there is no such table; there are "+tableNames+", and other keys stand above the first")
 		}
 		w.at = nil
 	case unstable.KeyValue:

@@ -21,7 +21,7 @@ func (d *Document) Write(w io.Writer) error {
 	for _, k := range []struct {
 		name   string
 		tables []Table
-	}{{Port, d.Ports}, {Core, d.Cores}} {
+	}{{Port, d.Ports}, {Interface, d.Interfaces}, {Core, d.Cores}} {
 		for _, t := range k.tables {
 			b.WriteString("\n[[" + k.name + "]]\n")
 			write(t.Entries)

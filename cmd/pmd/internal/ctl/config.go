@@ -18,7 +18,7 @@ var errNoConfig = errors.New("this process has no configuration to show or chang
 // Configuration is what requests about the configuration act on.
 type Configuration interface {
 	// ShowConfig returns the configuration as a file.
-	ShowConfig() (string, error)
+	ShowConfig(ctx context.Context) (string, error)
 	// ApplyConfig changes it to that of a file, all or nothing, and returns what
 	// was changed; with dryRun what would be, which may need a restart. The error
 	// wraps engine.ErrChanging while another change is being made, and ErrRestart
@@ -68,11 +68,11 @@ func isDryRun(body []byte) bool {
 	return decode(body, &a) == nil && a.DryRun
 }
 
-func (s *Server) showConfig(*request) (int, any, error) {
+func (s *Server) showConfig(r *request) (int, any, error) {
 	if s.config == nil {
 		return 0, nil, errNoConfig
 	}
-	text, err := s.config.ShowConfig()
+	text, err := s.config.ShowConfig(r.Context())
 	return http.StatusOK, Config{text}, err
 }
 

@@ -494,7 +494,7 @@ type fakeConfig struct {
 	err  error
 }
 
-func (f *fakeConfig) ShowConfig() (string, error) { return f.text, f.err }
+func (f *fakeConfig) ShowConfig(context.Context) (string, error) { return f.text, f.err }
 
 func (f *fakeConfig) ApplyConfig(_ context.Context, text string, dryRun bool) ([]Change, error) {
 	if f.err != nil || dryRun {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"example.org/pmd/cmd/pmd/internal/usage"
@@ -71,6 +72,9 @@ const (
 	StepOptions = "options"
 	// StepPollCPU: the CPUs that poll a port's queues, empty if the program chooses.
 	StepPollCPU = "pollcpu"
+	// StepInterface: settings, addresses and groups of an interface that differ. From is
+	// empty for a port that is opened.
+	StepInterface = "interface"
 	// StepCore: what differs from the default in how a core polls.
 	StepCore = "core"
 	// StepConnect: the port that a port's frames go to.
@@ -89,18 +93,23 @@ type plan struct {
 	add    []pmd.Spec
 	remove []openPort
 	// move are kept ports by name whose pollcpu= is another, as it is to be.
-	move  map[string]pmd.Spec
-	cores []tuning // by worker
-	steps []Step
+	move map[string]pmd.Spec
+	// was is what interfaces are, by port, and is what those of kept ports are to be that
+	// are something else.
+	was, is map[string]ifState
+	cores   []tuning // by worker
+	steps   []Step
 }
 
 // Plan tells what Apply would do, in the order in which it is told to people, and
-// nothing if there is nothing to do. It looks at ports, mode, connections, peers and
-// how cores poll; the rest of a configuration cannot change while the engine runs. An
+// nothing if there is nothing to do. It looks at ports, mode, connections, peers,
+// interfaces and how cores poll; the rest of a configuration cannot change while the engine runs. An
 // error is a mistake in cfg.
-func (e *Engine) Plan(cfg Config) ([]Step, error) {
+func (e *Engine) Plan(ctx context.Context, cfg Config) ([]Step, error) {
+	ctx, cancel := context.WithTimeout(ctx, controlTime)
+	defer cancel()
 	ports, w := e.now()
-	p, err := e.newPlan(ports, w, cfg)
+	p, err := e.newPlan(ctx, ports, w, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -109,12 +118,15 @@ func (e *Engine) Plan(cfg Config) ([]Step, error) {
 
 // newPlan compares. A port whose spec differs in anything but pollcpu= is closed and
 // opened anew.
-func (e *Engine) newPlan(ports []openPort, w wiring, cfg Config) (*plan, error) {
+func (e *Engine) newPlan(ctx context.Context, ports []openPort, w wiring, cfg Config) (*plan, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return nil, err
 	}
-	p := &plan{cfg: cfg, keep: map[string]openPort{}, move: map[string]pmd.Spec{}}
+	p := &plan{cfg: cfg, keep: map[string]openPort{}, move: map[string]pmd.Spec{}, is: map[string]ifState{}}
+	if p.was, err = e.states(ctx, ports); err != nil {
+		return nil, err
+	}
 	if p.w, err = wire(cfg); err != nil {
 		return nil, err
 	}
@@ -172,10 +184,39 @@ func (e *Engine) newPlan(ports []openPort, w wiring, cfg Config) (*plan, error) 
 			p.steps = append(p.steps, Step{StepPollCPU, spec.Name, p.keep[spec.Name].spec.PollCPU, spec.PollCPU})
 		}
 	}
+	if err := p.interfaces(); err != nil {
+		return nil, err
+	}
 	steps, err := p.tune(e, cfg)
 	p.steps = append(p.steps, steps...)
 	return p, err
 }
+
+// interfaces compares what interfaces are and are to be.
+func (p *plan) interfaces() error {
+	for _, spec := range p.cfg.Ports {
+		step, want := Step{What: StepInterface, Port: spec.Name}, p.cfg.interfaceOf(spec)
+		if old, ok := p.keep[spec.Name]; ok {
+			was := p.was[spec.Name]
+			is, err := old.base.with(want)
+			if err != nil {
+				return fmt.Errorf("interface %s: %w", spec.Name, err)
+			}
+			step.From, step.To = ifWords(is.changes(was)), ifWords(was.changes(is))
+			if step.From+step.To != "" {
+				p.is[spec.Name] = is
+			}
+		} else {
+			step.To = ifWords(want) // what it is without that shows when it is open
+		}
+		if step.From+step.To != "" {
+			p.steps = append(p.steps, step)
+		}
+	}
+	return nil
+}
+
+func ifWords(c InterfaceConfig) string { return strings.Join(c.words(), " ") }
 
 // placeless is a spec without pollcpu=, which can change while the port is open.
 func placeless(spec pmd.Spec) string {
@@ -225,7 +266,7 @@ func (e *Engine) Apply(ctx context.Context, cfg Config) ([]Step, error) {
 // apply is Apply. changeMu is held.
 func (e *Engine) apply(ctx context.Context, cfg Config) ([]Step, error) {
 	before, w := e.now()
-	p, err := e.newPlan(before, w, cfg)
+	p, err := e.newPlan(ctx, before, w, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -238,7 +279,7 @@ func (e *Engine) apply(ctx context.Context, cfg Config) ([]Step, error) {
 	// A client that leaves does not leave a change half done.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), applyTime)
 	defer cancel()
-	c := &change{e: e, open: maps.Clone(p.keep)}
+	c := &change{e: e, open: maps.Clone(p.keep), was: p.was}
 	for _, old := range p.remove {
 		c.open[old.spec.Name] = old
 	}
@@ -266,13 +307,17 @@ type change struct {
 	e *Engine
 	// open are the ports that are open now, by name.
 	open map[string]openPort
+	// was is what the interfaces were, and set are the names of those that may be
+	// something else now.
+	was map[string]ifState
+	set []string
 	// rewired says that the workers may have a stage of the plan.
 	rewired bool
 }
 
 // make carries out a plan. First go the ports that stand in the way of others;
-// then come the new ones; then frames take their new ways; and last go ports
-// that nothing is sent to any more.
+// then come the new ones; then frames take their new ways; and last go addresses and
+// groups, which hardly fails, and ports that nothing is sent to any more.
 func (c *change) make(ctx context.Context, p *plan) (after []openPort, err error) {
 	var later []openPort
 	for _, old := range p.remove {
@@ -285,7 +330,8 @@ func (c *change) make(ctx context.Context, p *plan) (after []openPort, err error
 		}
 	}
 	for _, spec := range p.add {
-		if err := c.add(ctx, spec, p.cfg.Ports, p.w); err != nil {
+		place := func(as port) []int { return c.place(spec.Name, as, p.cfg.Ports, p.w) }
+		if err := c.add(ctx, spec, place, p.cfg.interfaceOf(spec)); err != nil {
 			return nil, err
 		}
 	}
@@ -300,11 +346,25 @@ func (c *change) make(ctx context.Context, p *plan) (after []openPort, err error
 		}
 	}
 	for _, spec := range p.cfg.Ports {
+		if is, ok := p.is[spec.Name]; ok {
+			if err := c.configure(ctx, spec.Name, is); err != nil {
+				return nil, err
+			}
+		}
+	}
+	for _, spec := range p.cfg.Ports {
 		after = append(after, c.open[spec.Name])
 	}
 	c.rewired = true
 	if err := c.e.setStage(ctx, after, p.w); err != nil {
 		return nil, fmt.Errorf("forwarding: %w", err)
+	}
+	for _, spec := range p.cfg.Ports {
+		if is, ok := p.is[spec.Name]; ok {
+			if err := c.e.reduce(ctx, spec.Name, c.was[spec.Name], is); err != nil {
+				return nil, fmt.Errorf("interface %s: %w", spec.Name, err)
+			}
+		}
 	}
 	for _, old := range later {
 		if err := c.remove(old); err != nil {
@@ -332,8 +392,28 @@ func (c *change) remove(old openPort) error {
 	return nil
 }
 
-// add opens a port, one of specs with this wiring.
-func (c *change) add(ctx context.Context, spec pmd.Spec, specs []pmd.Spec, w wiring) error {
+// configure makes the interface of an open port what it is to be, but for addresses and groups
+// that it has too many.
+func (c *change) configure(ctx context.Context, name string, to ifState) error {
+	was, p := c.was[name], c.open[name]
+	set, err := was.changes(to).settings()
+	if err != nil {
+		return err
+	}
+	c.set = append(c.set, name)
+	if err := c.e.ctl.Set(ctx, name, set); err != nil {
+		return fmt.Errorf("interface %s: %w", name, err)
+	}
+	p.follow(was, to)
+	c.open[name] = p
+	if err := c.e.extend(ctx, name, was, to); err != nil {
+		return fmt.Errorf("interface %s: %w", name, err)
+	}
+	return nil
+}
+
+// add opens a port, which is polled where place says, and makes its interface what is wanted.
+func (c *change) add(ctx context.Context, spec pmd.Spec, place func(as port) []int, want InterfaceConfig) error {
 	wrong := func(err error) error { return fmt.Errorf("add port %s: %w", spec.Name, err) }
 	cpus, err := pollCPUs(spec)
 	if err != nil {
@@ -344,9 +424,9 @@ func (c *change) add(ctx context.Context, spec pmd.Spec, specs []pmd.Spec, w wir
 		return wrong(err)
 	}
 	as := port{queues: len(dev.Queues()), node: dev.Info().NUMANode, cpus: cpus}
-	p, err := c.e.give(ctx, dev, spec, as, c.place(spec.Name, as, specs, w))
+	p, err := c.e.give(ctx, dev, spec, as, place(as), want)
 	if err != nil {
-		return errors.Join(wrong(err), dev.Close())
+		return wrong(err)
 	}
 	c.open[spec.Name] = p
 	return nil
@@ -403,7 +483,13 @@ func (c *change) undo(before []openPort, w wiring) error {
 	lost := false
 	for _, p := range before {
 		if _, ok := c.open[p.spec.Name]; !ok {
-			if aerr := c.add(ctx, p.spec, specsOf(before), w); aerr != nil {
+			place := func(as port) []int {
+				if as.queues == len(p.workers) {
+					return p.workers // where it was
+				}
+				return c.place(p.spec.Name, as, specsOf(before), w)
+			}
+			if aerr := c.add(ctx, p.spec, place, p.base.changes(c.was[p.spec.Name])); aerr != nil {
 				err, lost, p.lost = errors.Join(err, aerr), true, true
 				back = append(back, p) // its number leads nowhere: frames for it are counted
 				continue
@@ -415,6 +501,11 @@ func (c *change) undo(before []openPort, w wiring) error {
 			c.open[p.spec.Name] = p
 		} else {
 			c.open[p.spec.Name] = p // with the spec it had
+		}
+		if slices.Contains(c.set, p.spec.Name) {
+			if rerr := c.e.restore(ctx, p.spec.Name, c.was[p.spec.Name]); rerr != nil {
+				err = errors.Join(err, fmt.Errorf("interface %s: %w", p.spec.Name, rerr))
+			}
 		}
 		back = append(back, c.open[p.spec.Name])
 	}

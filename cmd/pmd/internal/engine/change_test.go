@@ -64,7 +64,7 @@ func TestApply(t *testing.T) {
 		"add c >null:name=c,queues=2", "mode io>macswap",
 		"connect a b>c", "connect b a>b", "peer b >02:00:00:00:00:09", "connect c >a",
 	}
-	plan, err := e.Plan(next)
+	plan, err := e.Plan(context.Background(), next)
 	require.NoError(t, err)
 	assert.Equal(t, want, texts(plan))
 	assert.Equal(t, "io", e.Mode(), "a plan changes nothing")
@@ -161,7 +161,7 @@ func TestApplyIsAllOrNothing(t *testing.T) {
 		assert.ErrorContains(t, err, "what had been done is undone")
 		assert.Equal(t, before, e.Forwarding(), "the open that failed: %d", fail)
 		assert.Equal(t, int32(3), f.open.Load())
-		plan, perr := e.Plan(cfg)
+		plan, perr := e.Plan(context.Background(), cfg)
 		require.NoError(t, perr)
 		assert.Empty(t, plan, "all is as it was")
 		flows(t, e)
@@ -259,7 +259,7 @@ func TestApplyProperties(t *testing.T) {
 		if len(ports) > 2 && rapid.Bool().Draw(t, "linked") {
 			cfg.Links = []string{cfg.Ports[0].Name + ":" + cfg.Ports[2].Name}
 		}
-		plan, err := e.Plan(cfg)
+		plan, err := e.Plan(context.Background(), cfg)
 		require.NoError(t, err)
 		opens := 0
 		for _, s := range plan {
@@ -280,7 +280,7 @@ func TestApplyProperties(t *testing.T) {
 		steps, err := e.Apply(context.Background(), cfg)
 		require.NoError(t, err)
 		require.Equal(t, texts(plan), texts(steps))
-		plan, err = e.Plan(cfg)
+		plan, err = e.Plan(context.Background(), cfg)
 		require.NoError(t, err)
 		require.Empty(t, plan)
 	})

@@ -79,7 +79,10 @@ func (e *Engine) Create(ctx context.Context, name string, params map[string]stri
 	if err != nil {
 		return f, err
 	}
-	cfg := e.current()
+	cfg, err := e.current(ctx)
+	if err != nil {
+		return f, err
+	}
 	cfg.Ports = append(cfg.Ports, spec)
 	if _, err := e.apply(ctx, cfg); err != nil {
 		return f, fmt.Errorf("%s %s: %w", call, spec.Name, err)
@@ -159,7 +162,11 @@ func (e *Engine) Destroy(ctx context.Context, ref string) error {
 	case len(ports) == 1:
 		return &ifnet.Error{Call: call, Interface: p.spec.Name, Errno: syscall.EBUSY, Text: "it is the only port: end the process with pmd stop"}
 	}
-	cfg := e.current()
+	cfg, err := e.current(ctx)
+	if err != nil {
+		return err
+	}
+	cfg.Interfaces = slices.DeleteFunc(cfg.Interfaces, func(c InterfaceConfig) bool { return c.Port == p.spec.Name })
 	gone := slices.Clone(cfg.Ports)
 	gone[at].Name = "" // whose peer, if there is one, is then alone, and no other port is taken for it
 	cfg.Links, cfg.Peers = relink(links(cfg.Ports, w, int(w.table[at]) != at), cfg.Ports, gone), repeer(cfg.Peers, cfg.Ports, gone)

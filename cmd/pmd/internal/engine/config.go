@@ -57,6 +57,8 @@ type Config struct {
 	// Tuning says how cores poll, where that differs from Burst, Idle and the
 	// defaults of package dataplane.
 	Tuning []CoreSettings
+	// Interfaces say what interfaces are to be, where that is not the default.
+	Interfaces []InterfaceConfig
 	// Pool describes the frame pools. Default size: what the ports' rings hold,
 	// at least mbuf.DefaultFrames.
 	Pool mbuf.Config
@@ -130,7 +132,7 @@ func (c Config) withDefaults() (_ Config, err error) {
 			return c, usage.Errorf("port %s: %w: give it another name=", p, err)
 		}
 	}
-	return c, nil
+	return c, c.checkInterfaces()
 }
 
 // Validate tells what is wrong with c without touching the machine, or nil. Every

@@ -70,6 +70,8 @@ type openPort struct {
 	// ifp is its interface, net the driver that the interface has in it.
 	ifp *ifnet.Interface
 	net *netsys.Port
+	// base is what the interface is as far as nobody says otherwise.
+	base ifState
 	// created says that the interface can be destroyed by name.
 	created bool
 	// workers polls the queues: queue i the i-th.
@@ -237,29 +239,30 @@ func (e *Engine) openPorts(ctx context.Context, cfg Config, gs []group, ports []
 	}
 	where := place(gs, ports, e.cores)
 	for i, dev := range devs {
-		p, err := e.give(ctx, dev, cfg.Ports[i], ports[i], where[i])
+		given++ // one way or the other
+		p, err := e.give(ctx, dev, cfg.Ports[i], ports[i], where[i], cfg.interfaceOf(cfg.Ports[i]))
 		if err != nil {
 			return nil, err
 		}
 		open = append(open, p)
-		given++
 	}
 	return open, nil
 }
 
-// give gives an open device to the dataplane, and makes its interface.
-func (e *Engine) give(ctx context.Context, dev pmd.Device, spec pmd.Spec, p port, workers []int) (openPort, error) {
+// give gives an open device to the dataplane, and makes its interface what is wanted. If it
+// fails the device is closed.
+func (e *Engine) give(ctx context.Context, dev pmd.Device, spec pmd.Spec, p port, workers []int, want InterfaceConfig) (openPort, error) {
 	if len(p.cpus) > 0 {
 		if _, err := eachQueue(p.cpus, len(workers)); err != nil {
-			return openPort{}, fmt.Errorf("port %s: pollcpu=%s: %w", spec.Name, spec.PollCPU, err)
+			return openPort{}, errors.Join(fmt.Errorf("port %s: pollcpu=%s: %w", spec.Name, spec.PollCPU, err), dev.Close())
 		}
 	}
 	id, err := e.dp.AddPort(dev, dataplane.PortConfig{Workers: workers})
 	if err != nil {
-		return openPort{}, err
+		return openPort{}, errors.Join(err, dev.Close())
 	}
 	open := openPort{port: p, spec: spec, id: id, mac: dev.Info().MAC, mtu: dev.Info().MTU, workers: workers}
-	if err := e.attach(ctx, dev, &open); err != nil {
+	if err := e.attach(ctx, dev, &open, want); err != nil {
 		return openPort{}, errors.Join(err, e.dp.RemovePort(id))
 	}
 	return open, nil

@@ -40,8 +40,8 @@ func (e *Engine) newSystem(drivers []string, events *events) (err error) {
 	return err
 }
 
-// attach makes the interface of a port that the dataplane has: up and polled.
-func (e *Engine) attach(ctx context.Context, dev pmd.Device, p *openPort) error {
+// attach makes the interface of a port that the dataplane has, and makes it what is wanted.
+func (e *Engine) attach(ctx context.Context, dev pmd.Device, p *openPort, want InterfaceConfig) error {
 	port, params, err := e.net.Add(p.id, dev, p.spec.Name, p.workers)
 	if err != nil {
 		return err
@@ -58,11 +58,7 @@ func (e *Engine) attach(ctx context.Context, dev pmd.Device, p *openPort) error 
 	if err != nil {
 		return err
 	}
-	yes, promisc := true, port.Promisc()
-	err = e.ctl.Set(ctx, p.spec.Name, ifnet.Settings{Up: &yes, Polling: &yes, Promisc: &promisc})
-	if err == nil {
-		err = port.Settle()
-	}
+	err = e.settle(ctx, p, want)
 	if err == nil {
 		err = e.sys.SetLinkState(ctx, p.ifp, netsys.LinkOf(dev.Info()))
 	}
@@ -87,13 +83,14 @@ func (e *Engine) detach(ctx context.Context, p openPort) error {
 }
 
 // current is the configuration as it is now. changeMu is held.
-func (e *Engine) current() Config {
+func (e *Engine) current(ctx context.Context) (cfg Config, err error) {
 	ports, w := e.now()
 	e.mu.Lock()
-	cfg := e.cfg
+	cfg = e.cfg
 	e.mu.Unlock()
 	cfg.Ports, cfg.Mode, cfg.Options, cfg.Tuning = specsOf(ports), w.mode, w.options, e.Tuning()
-	return cfg
+	cfg.Interfaces, err = e.interfaceConfigs(ctx)
+	return cfg, err
 }
 
 // Links returns the connections that were given, of ports with the names that they have.
@@ -184,12 +181,23 @@ func (e *Engine) noteChange(ctx context.Context, ifp *ifnet.Interface) error {
 		return nil
 	}
 	info := ports[at].net.Info()
+	was, err := e.sys.Info(ctx, ifp)
+	if err != nil {
+		return err
+	}
 	if err := e.sys.Noticed(ctx, ifp, min(info.MTU, ifnet.MaxMTU), info.MAC); err != nil {
 		return err
 	}
 	next, err := e.follow(ctx, ports[at])
 	if err != nil {
 		return err
+	}
+	// What nobody here has asked for is what the interface is by itself.
+	if mtu := min(info.MTU, ifnet.MaxMTU); mtu != was.MTU {
+		next.base.mtu = mtu
+	}
+	if info.MAC.String() != was.MAC.String() {
+		next.base.mac = info.MAC
 	}
 	ports = slices.Clone(ports)
 	ports[at] = next

@@ -168,7 +168,7 @@ func (e *Engine) set(ctx context.Context, p openPort, set IfSettings, want ifnet
 	}
 	// What goes beyond the interface failed, and it goes back to what it was.
 	back := context.WithoutCancel(ctx)
-	up, promisc, allMulti, polling := before.Flags&ifnet.FlagUp != 0, before.Flags&ifnet.FlagPPromisc != 0, before.AllMulti > 0, before.Flags&ifnet.FlagPolling != 0
+	up, promisc, allMulti, polling := before.Flags&ifnet.FlagUp != 0, before.Flags&ifnet.FlagPPromisc != 0, before.OwnAllMulti, before.Flags&ifnet.FlagPolling != 0
 	undo := ifnet.Settings{
 		Up: &up, MTU: &before.MTU, Name: &before.Name, LLAddr: before.MAC, Metric: &before.Metric, Promisc: &promisc, AllMulti: &allMulti,
 		Polling: &polling, CapsOn: before.CapEnabled, CapsOff: before.Caps &^ before.CapEnabled,
@@ -274,7 +274,7 @@ func (a AddrSettings) spec() (s ifnet.AddrSpec, err error) {
 		return s, err
 	}
 	if a.Peer != "" {
-		if s.Peer, err = netip.ParseAddr(a.Peer); err != nil {
+		if s.Peer, err = netip.ParseAddr(a.Peer); err != nil || s.Peer.Zone() != "" {
 			return s, usage.Errorf("peer %.60q: write an address such as 192.0.2.2", a.Peer)
 		}
 	}

@@ -94,7 +94,9 @@ func TestRename(t *testing.T) {
 
 	next := cfg
 	next.Ports, next.Links, next.Peers = e.Ports(), e.Links(), e.Peers()
-	steps, err := e.Plan(next)
+	next.Interfaces, err = e.InterfaceConfigs(ctx)
+	require.NoError(t, err)
+	steps, err := e.Plan(context.Background(), next)
 	require.NoError(t, err)
 	assert.Empty(t, steps, "what runs is what is shown")
 }

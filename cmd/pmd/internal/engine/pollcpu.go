@@ -10,6 +10,7 @@ import (
 	"example.org/pmd/cmd/pmd/internal/usage"
 	"example.org/pmd/cpu"
 	"example.org/pmd/dataplane"
+	"example.org/pmd/ifnet"
 )
 
 // SetPollCPU gives the queues of a port to the CPUs of list while traffic flows:
@@ -59,7 +60,11 @@ func (e *Engine) move(ctx context.Context, p openPort, to []int) (openPort, erro
 	if err := p.net.Place(ctx, to); err != nil {
 		return p, err
 	}
-	// The interface follows its first queue.
+	// The interface follows its first queue. That would begin polling.
+	if i, err := e.sys.Info(ctx, p.ifp); err != nil || i.Flags&ifnet.FlagPolling == 0 {
+		p.workers = slices.Clone(to)
+		return p, err
+	}
 	if err := e.ctl.SetPollCore(ctx, p.spec.Name, to[0]); err != nil {
 		return p, errors.Join(err, p.net.Place(context.WithoutCancel(ctx), was))
 	}
