@@ -26,6 +26,8 @@ type bed struct {
 	settle func(context.Context) error
 	// undo is what is to be done at the end, last first.
 	undo []func() error
+	// send, if any, has what sends to the ports begin or end, if it had not.
+	send func(on bool) error
 
 	// paced, if any, is a round in which latency is measured, at rate frames a second;
 	// throughput is what was found to be possible, 0 if nobody asked.
@@ -117,7 +119,7 @@ func (b *bed) round(ctx context.Context, length time.Duration) (Round, error) {
 	if err != nil {
 		return Round{}, err
 	}
-	rx0, tx0, drop0 := b.counts(before)
+	_, _, drop0 := b.counts(before)
 	d := watchDisturbance()
 	var r Round
 	// A machine may be too busy to let the core or the sender run in so short a time: the
@@ -132,11 +134,8 @@ func (b *bed) round(ctx context.Context, length time.Duration) (Round, error) {
 		if err != nil {
 			return Round{}, err
 		}
-		rx, tx, drop := b.counts(after)
-		r.Seconds, r.Packets, r.Dropped = after.Time.Sub(before.Time).Seconds(), tx-tx0, drop-drop0
-		if b.scenario.Mode == "rxonly" || b.scenario.Mode == "icmpecho" {
-			r.Packets = rx - rx0
-		}
+		_, _, drop := b.counts(after)
+		r.Seconds, r.Packets, r.Dropped = after.Time.Sub(before.Time).Seconds(), b.moved(after)-b.moved(before), drop-drop0
 	}
 	r.Disturbance = d.end()
 	if r.Packets == 0 {

@@ -38,19 +38,16 @@ func (b *bed) veth(ctx context.Context, cfg RigConfig, feed int) error {
 	if b.scenario.paced() {
 		return b.pace(ctx, w, far, feed)
 	}
-	stop := func() (uint64, error) { return 0, nil }
 	if b.scenario.Mode != "txonly" {
-		gc := netlab.GeneratorConfig{Size: b.scenario.Size - 4}
-		if b.scenario.Flows == FlowsMany {
-			gc.Flows = 10_000
-		}
-		if stop, err = w.generate(gc, feed); err != nil {
+		if err := b.sender(w, feed); err != nil {
 			return err
 		}
 	}
 	b.settle = func(ctx context.Context) error {
-		if _, err := stop(); err != nil {
-			return err
+		if b.send != nil {
+			if err := b.send(false); err != nil {
+				return err
+			}
 		}
 		if err := b.rig.d.SetStage(ctx, discard); err != nil {
 			return err
@@ -58,6 +55,30 @@ func (b *bed) veth(ctx context.Context, cfg RigConfig, feed int) error {
 		return b.rig.arrived(ctx, far, 0)
 	}
 	return nil
+}
+
+// sender sends from host a as fast as the CPU can, from now on.
+func (b *bed) sender(w *wire, feed int) error {
+	cfg := netlab.GeneratorConfig{Size: b.scenario.Size - 4}
+	if b.scenario.Flows == FlowsMany {
+		cfg.Flows = 10_000
+	}
+	gen, err := w.a.Generator("ha", cfg) // the lab's to close
+	if err != nil {
+		return err
+	}
+	sends := false
+	b.send = func(on bool) (err error) {
+		if on == sends {
+			return nil
+		}
+		if sends = on; on {
+			return gen.Start(feed)
+		}
+		_, err = gen.Stop()
+		return err
+	}
+	return b.send(true)
 }
 
 // arrived waits until all that was sent is at the far end, which had counted before.

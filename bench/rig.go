@@ -17,6 +17,7 @@ import (
 // Rig is a running dataplane under measurement.
 type Rig struct {
 	d       *dataplane.Dataplane
+	stage   dataplane.Stage // of the mode
 	cancel  context.CancelFunc
 	done    chan error
 	restore func() error
@@ -84,7 +85,7 @@ func Start(ctx context.Context, cfg RigConfig) (r *Rig, err error) {
 	if err = d.SetStage(ctx, stage); err != nil {
 		return nil, err
 	}
-	r = &Rig{d: d, done: make(chan error, 1), restore: restore}
+	r = &Rig{d: d, stage: stage, done: make(chan error, 1), restore: restore}
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	r.cancel = cancel
 	go func() { r.done <- d.Run(run) }()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"example.org/pmd/bench"
@@ -33,9 +32,6 @@ type Config struct {
 	Progress func(string)
 	// Done, if set, is given each outcome as it is there, from Run's goroutine.
 	Done func(*Outcome)
-
-	// calm takes the machine for undisturbed, for tests of what else there is.
-	calm bool
 }
 
 // Limits of a Config.
@@ -128,12 +124,11 @@ type Outcome struct {
 	Tolerance float64 `json:"tolerance"`
 	// Ratio is the head's time for a packet to the base's.
 	Ratio Interval `json:"ratio"`
-	// BaseNs and HeadNs are the medians of the times for a packet, in nanoseconds, that a
-	// quarter of the rounds of each run did not exceed.
+	// BaseNs and HeadNs are the medians of the times for a packet, in nanoseconds.
 	BaseNs float64 `json:"base_ns_per_packet"`
 	HeadNs float64 `json:"head_ns_per_packet"`
-	// Pairs is the number of pairs that count, Void of those that were disturbed or
-	// failed.
+	// Pairs is the number of pairs of processes that count, Void of those that were
+	// disturbed or failed.
 	Pairs int `json:"pairs"`
 	Void  int `json:"void"`
 	// Ratios are those of the pairs, in the order of time.
@@ -265,7 +260,7 @@ func (c *comparison) outcome(s bench.Scenario) *Outcome {
 	}
 }
 
-// maxFailures is how many runs of a scenario may fail on one side, as they can on a machine
+// maxFailures is how many processes may fail at a scenario on one side, as they can on a machine
 // that stands still for a while.
 const maxFailures = 3
 
@@ -273,10 +268,11 @@ const maxFailures = 3
 func (c *comparison) measure(ctx context.Context, s bench.Scenario, o *Outcome, limit time.Duration) error {
 	c.cfg.Progress(fmt.Sprintf("measuring %s, up to %v", s.Name(), max(limit, 0).Round(time.Second)))
 	begin := time.Now()
-	sides := []*side{{name: "base", revision: c.rep.Base, programs: c.base}, {name: "head", revision: c.rep.Head, programs: c.head}}
+	var ns [2][]float64
+	var failures [2]int
 	var longest time.Duration
 	var disturbed string
-	for pair := 0; ; pair++ {
+	for n := 0; ; n++ {
 		at := time.Now()
 		// As many pairs as there is time for.
 		if last := at.Sub(begin)+longest > limit; last || look(o.Pairs) {
@@ -285,39 +281,34 @@ func (c *comparison) measure(ctx context.Context, s bench.Scenario, o *Outcome, 
 				break
 			}
 		}
-		// First the one, then the other, and the other way round: ABBA.
-		order := []int{pair % 2, 1 - pair%2}
-		var found [2]block
-		void := ""
-		for _, i := range order {
-			b, err := sides[i].run(ctx, s, pair)
-			if c.cfg.calm && err == nil && b.result != nil {
-				b.disturbed = ""
+		p, err := measurePair(ctx, c.programs(n), s, n)
+		switch side, known := sideOf(err); {
+		case err == nil:
+		case ctx.Err() != nil:
+			return fmt.Errorf("gate: %w", ctx.Err())
+		case !known:
+			return fmt.Errorf("gate: %s: %w", s.Name(), err)
+		case errors.Is(err, errUnknown):
+			return fmt.Errorf("gate: %w: %s cannot measure %s in windows: %w", ErrSource, c.describe(side), s.Name(), err)
+		default:
+			if failures[side]++; failures[side] >= maxFailures {
+				return fmt.Errorf("gate: %w: %s failed %d times at %s: %w", ErrSource, c.describe(side), failures[side], s.Name(), err)
 			}
-			if err != nil {
-				return err
-			}
-			if found[i] = b; b.disturbed != "" {
-				void = b.disturbed
-				break // the rest of the pair would be for nothing
-			}
+			p.void = fmt.Sprintf("%s failed: %v", c.describe(side), err)
 		}
 		longest = max(longest, time.Since(at))
-		if void != "" {
+		if p.void != "" {
 			o.Void++
-			disturbed = void
+			disturbed = p.void
 			continue
 		}
-		if a, b := found[0].result.Polled, found[1].result.Polled; !slices.Equal(a, b) {
-			return fmt.Errorf("gate: %w: %s: the base polled on CPUs %v, the head on %v", ErrSource, s.Name(), a, b)
-		}
 		o.Pairs++
-		o.Ratios = append(o.Ratios, found[1].ns/found[0].ns)
-		for i := range sides {
-			sides[i].ns = append(sides[i].ns, found[i].ns)
+		o.Ratios = append(o.Ratios, p.ratio)
+		for i := range ns {
+			ns[i] = append(ns[i], p.ns[i])
 		}
 	}
-	o.BaseNs, o.HeadNs = interval(sides[0].ns).Median, interval(sides[1].ns).Median
+	o.BaseNs, o.HeadNs = median(ns[0]), median(ns[1])
 	o.Seconds = time.Since(begin).Seconds()
 	switch {
 	case o.Void > o.Pairs:
@@ -335,31 +326,17 @@ func (c *comparison) measure(ctx context.Context, s bench.Scenario, o *Outcome, 
 	return nil
 }
 
-// side is one of the two sides while a scenario is measured.
-type side struct {
-	name     string
-	revision Revision
-	programs []string
-	ns       []float64
-	failures int
+// programs are those of the n-th pair. Each layout of the one meets each of the other.
+func (c *comparison) programs(n int) [2]string {
+	base, head := len(c.base), len(c.head)
+	return [2]string{c.base[n%base], c.head[(n+n/base)%head]}
 }
 
-// run runs the side once, with the layout of that pair. A run that fails is a disturbed
-// one, unless that happens often.
-func (x *side) run(ctx context.Context, s bench.Scenario, pair int) (block, error) {
-	// Both orders of a pair with each layout.
-	b, err := runBlock(ctx, x.programs[pair/2%len(x.programs)], s)
-	if err == nil {
-		return b, nil
+// describe names a side: 0 is the base.
+func (c *comparison) describe(side int) string {
+	name, r := "the base", c.rep.Base
+	if side == 1 {
+		name, r = "the head", c.rep.Head
 	}
-	if ctx.Err() != nil {
-		return b, fmt.Errorf("gate: %w", ctx.Err())
-	}
-	if errors.Is(err, errUnknown) {
-		return b, fmt.Errorf("gate: %w: the %s, %s (%s), cannot run %s: %w", ErrSource, x.name, x.revision.Name, x.revision.Commit, s.Name(), err)
-	}
-	if x.failures++; x.failures >= maxFailures {
-		return b, fmt.Errorf("gate: %w: the %s, %s (%s), failed %d times at %s: %w", ErrSource, x.name, x.revision.Name, x.revision.Commit, x.failures, s.Name(), err)
-	}
-	return block{disturbed: fmt.Sprintf("the %s failed: %v", x.name, err)}, nil
+	return fmt.Sprintf("%s, %s (%s)", name, r.Name, r.Commit)
 }

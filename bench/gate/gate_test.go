@@ -17,16 +17,16 @@ import (
 	"example.org/pmd/bench"
 )
 
-// program is a pmd that measures nothing: a packet takes so many nanoseconds, give or take
+// fake is a pmd that measures nothing: a packet takes so many nanoseconds, give or take
 // some. It keeps to what the gate expects of one.
-const program = `package main
+const fake = `package main
 
 import (
+	"bufio"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -37,13 +37,24 @@ func main() {
 	}
 	ns, spread, wait := %s
 	time.Sleep(wait)
+	fmt.Printf("{\"version\":1,\"name\":%%q,\"polled\":[9999]}\n", os.Args[3])
+	process := 1 + spread*(rand.Float64()-0.5)
+	waited := 0.0
+	if slices.Contains(os.Args, "driver=null/mode=macswap/size=64") {
+		waited = 0.5
+	}
+	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
+		length, err := time.ParseDuration(in.Text())
+		if err != nil || length < time.Millisecond {
+			os.Exit(1)
+		}
+		took := ns * process * (1 + 0.02*(rand.Float64()-0.5))
+		fmt.Printf("{\"packets\":1000000,\"seconds\":%%g,\"waited\":%%g}\n", took/1000, waited)
+	}
 	if ns == 0 {
 		fmt.Fprintln(os.Stderr, "pmd: 3 frames are missing")
 		os.Exit(1)
 	}
-	ns *= 1 + spread*(rand.Float64()-0.5)
-	round := fmt.Sprintf("{\"pps\":%%g}", 1e9/ns)
-	fmt.Printf("{\"version\":1,\"name\":%%q,\"polled\":[0],\"rounds\":[%%s]}\n", os.Args[3], strings.TrimSuffix(strings.Repeat(round+",", 10), ","))
 }
 `
 
@@ -86,7 +97,7 @@ func (c checkout) write(name, text string) {
 }
 
 // speed writes the program: an expression of nanoseconds, spread, and time to wait.
-func (c checkout) speed(expr string) { c.write("cmd/pmd/main.go", fmt.Sprintf(program, expr)) }
+func (c checkout) speed(expr string) { c.write("cmd/pmd/main.go", fmt.Sprintf(fake, expr)) }
 
 func (c checkout) commit(tag string) {
 	c.t.Helper()
@@ -108,7 +119,7 @@ func (c checkout) clean(status string) {
 func (c checkout) run(base, head, scenario string) (*Report, error) {
 	s, err := bench.ParseScenario(scenario)
 	require.NoError(c.t, err)
-	return Run(c.t.Context(), Config{Dir: c.dir, Base: base, Head: head, Scenarios: []bench.Scenario{s}, Layouts: 1, calm: true})
+	return Run(c.t.Context(), Config{Dir: c.dir, Base: base, Head: head, Scenarios: []bench.Scenario{s}, Layouts: 1})
 }
 
 // The gate on programs whose speed is known.
@@ -164,7 +175,7 @@ func TestRun(t *testing.T) {
 		{"fast", "broken", null, "undefined: no"},
 		{"empty", "fast", null, "has no cmd/pmd"},
 		{"fast", "slow", "driver=ring/mode=io", "the base, fast"},
-		{"fast", "lossy", null, "failed 3 times at driver=null/mode=io/size=64: exit status 1: pmd: 3 frames are missing"},
+		{"fast", "lossy", null, "failed 3 times at driver=null/mode=io/size=64: exit status 1: 3 frames are missing"},
 	} {
 		_, err := c.run(d.base, d.head, d.scenario)
 		require.ErrorIs(t, err, ErrSource, "%+v", d)
@@ -198,7 +209,7 @@ func TestInterrupted(t *testing.T) {
 	c.commit("b")
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	cfg := Config{Dir: c.dir, Base: "a", Head: "b", Layouts: 1, calm: true, Scenarios: []bench.Scenario{
+	cfg := Config{Dir: c.dir, Base: "a", Head: "b", Layouts: 1, Scenarios: []bench.Scenario{
 		{Driver: "null", Mode: "io", Size: 64}, {Driver: "null", Mode: "macswap", Size: 64},
 	}}
 	cfg.Done = func(*Outcome) { time.AfterFunc(100*time.Millisecond, cancel) }
@@ -210,12 +221,12 @@ func TestInterrupted(t *testing.T) {
 }
 
 // measured measures two programs for a short time.
-func (c checkout) measured(base, head string, limit time.Duration) *Outcome {
+func (c checkout) measured(base, head string, s bench.Scenario, limit time.Duration) *Outcome {
 	c.t.Helper()
 	w, err := openWorkshop(c.t.Context(), c.dir)
 	require.NoError(c.t, err)
 	defer w.close()
-	cfg, err := Config{Base: base, Head: head, Layouts: 2, calm: true}.withDefaults()
+	cfg, err := Config{Base: base, Head: head, Layouts: 2}.withDefaults()
 	require.NoError(c.t, err)
 	m := comparison{cfg: cfg, rep: &Report{}}
 	m.rep.Base, err = w.find(c.t.Context(), base)
@@ -225,7 +236,6 @@ func (c checkout) measured(base, head string, limit time.Duration) *Outcome {
 	identical, err := m.build(c.t.Context(), w)
 	require.NoError(c.t, err)
 	require.False(c.t, identical)
-	s := bench.Scenario{Driver: "null", Mode: "io", Size: 64, Cores: 1}
 	o := m.outcome(s)
 	require.NoError(c.t, m.measure(c.t.Context(), s, o, limit))
 	return o
@@ -238,10 +248,11 @@ func TestInconclusive(t *testing.T) {
 	c.commit("a")
 	c.speed("10.5, 1.5, time.Duration(0)")
 	c.commit("b")
-	o := c.measured("a", "b", 300*time.Millisecond)
+	s := bench.Scenario{Driver: "null", Mode: "io", Size: 64, Cores: 1}
+	o := c.measured("a", "b", s, 2*time.Second)
 	assert.Equal(t, Inconclusive, o.Verdict)
 	assert.NotEmpty(t, o.Why)
-	o = c.measured("a", "b", time.Millisecond)
+	o = c.measured("a", "b", s, time.Millisecond)
 	assert.Equal(t, Inconclusive, o.Verdict)
 	assert.Contains(t, o.Why, "too few")
 }
@@ -276,17 +287,18 @@ func TestConfig(t *testing.T) {
 	assert.GreaterOrEqual(t, len(Scenarios()), 8)
 }
 
-// A thread that has to share its CPU waits, and one that has it for itself does not.
-func TestWatchWaiting(t *testing.T) {
-	if _, err := os.Stat("/proc/self/schedstat"); err != nil {
-		t.Skip("the kernel does not tell how long threads wait")
-	}
-	ended := make(chan struct{})
-	close(ended)
-	share := watchWaiting(os.Getpid(), 1, ended)
-	assert.GreaterOrEqual(t, share, 0.0)
-	assert.LessOrEqual(t, share, 1.0)
-	assert.Zero(t, watchWaiting(-1, 1, ended))
+// One whose threads have to wait for their CPU is inconclusive, however slow it is.
+func TestDisturbed(t *testing.T) {
+	c := newCheckout(t)
+	c.speed("10.0, 0.0, time.Duration(0)")
+	c.commit("a")
+	c.speed("20.0, 0.0, time.Duration(0)")
+	c.commit("b")
+	o := c.measured("a", "b", bench.Scenario{Driver: "null", Mode: "macswap", Size: 64, Cores: 1}, 2*time.Second)
+	assert.Equal(t, Inconclusive, o.Verdict)
+	assert.Contains(t, o.Why, "a polling thread waited for its CPU 50 % of the time")
+	assert.Zero(t, o.Pairs)
+	assert.NotZero(t, o.Void)
 }
 
 func TestParseStolen(t *testing.T) {

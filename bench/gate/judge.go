@@ -50,6 +50,9 @@ func interval(ratios []float64) Interval {
 	return Interval{Median: median, Lo: s.Lo, Hi: s.Hi, Confidence: s.Confidence}
 }
 
+// median returns the middle of v, 0 if it is empty.
+func median(v []float64) float64 { return interval(v).Median }
+
 // Judge judges ratios of the time that a packet takes with the changed code to that with
 // the base, one for each pair: the tolerance is 0.05 for 5 %. Until the last look an
 // interval on both sides of the tolerance is Inconclusive, which asks for more pairs; at

@@ -20,6 +20,8 @@ type BenchCmd struct {
 	Peers  BenchPeersCmd  `cmd:"" help:"Compare with other programs and with the kernel on this machine."`
 	Report BenchReportCmd `cmd:"" help:"Make one HTML page of results."`
 	Gate   BenchGateCmd   `cmd:"" help:"Tell by the exit status whether a change forwards slower."`
+	// Windows is for pmd bench gate, which runs it of both revisions.
+	Windows BenchWindowsCmd `cmd:"" hidden:"" help:"Measure a scenario in short windows, for each line of the standard input one of that length."`
 }
 
 // BenchListCmd is pmd bench list.
