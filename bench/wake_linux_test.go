@@ -1,12 +1,14 @@
 package bench
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,29 +17,40 @@ import (
 
 	"example.org/pmd/cpu"
 	"example.org/pmd/dataplane"
+	"example.org/pmd/pmd"
 )
 
-// TestWakeUp sends single frames through a core that has nothing else to do, two to five
-// milliseconds apart, and logs how long they took by idle policy: from the sender's
-// call to the kernel's time stamp at the far end. What spin takes is the path's share, what
-// a bare thread takes to wake up that of the kernel and the host. Beside it stands how
-// long the core is awake with no frame at all. The times are for who reads them: a
-// machine that is busy makes them what it likes.
+// TestWakeUp sends single frames from another CPU through a core that has nothing else to
+// do, two to five milliseconds apart, and logs how long they took by idle policy: from the
+// sender's call, and from when the core woke up, to the kernel's time stamp at the far end.
+// What spin takes is the path's share, what a bare thread takes to be woken that of the
+// kernel and the host. Beside it stands how long the core is awake with no frame at all.
+// The times are for who reads them: a machine that is busy makes them what it likes.
 // PMD_WAKEUPS is the number of frames.
 func TestWakeUp(t *testing.T) {
 	w := newWire(t)
+	// To be woken from the same CPU needs no interrupt, and nothing that is halted.
+	topo, err := cpu.Local()
+	require.NoError(t, err)
+	poll := pollCPU(t)
+	if rest := topo.Allowed.AndNot(cpu.SetOf(poll)); rest.Len() > 0 {
+		sender, err := cpu.Pin(rest.Min())
+		require.NoError(t, err)
+		defer func() { require.NoError(t, sender.Release()) }()
+	}
 	frames := 200
 	if s := os.Getenv("PMD_WAKEUPS"); s != "" {
-		var err error
 		frames, err = strconv.Atoi(s)
 		require.NoError(t, err)
 	}
 	in, out := packetSocket(t, w.a, "ha"), packetSocket(t, w.b, "hb")
 	require.NoError(t, unix.SetsockoptTimeval(out, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 2}))
 	require.NoError(t, unix.SetsockoptInt(out, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1))
-	logTimes(t, fmt.Sprintf("a thread on CPU %d without anything of ours", pollCPU(t)), bareWakeUps(t, pollCPU(t), frames))
+	logTimes(t, fmt.Sprintf("a thread on CPU %d without anything of ours", poll), bareWakeUps(t, poll, frames))
 	for _, idle := range []dataplane.Idle{dataplane.IdleSpin, dataplane.IdleAdaptive, dataplane.IdleInterrupt} {
-		r, err := Start(t.Context(), RigConfig{Mode: "io", Cores: []int{pollCPU(t)}, Idle: idle, Open: w.open})
+		began := time.Now()
+		woke := &wakeTime{began: began}
+		r, err := Start(t.Context(), RigConfig{Mode: "io", Cores: []int{poll}, Idle: idle, Open: woke.opener(w.open)})
 		require.NoError(t, err)
 		time.Sleep(200 * time.Millisecond)
 		before, err := r.Stats(t.Context())
@@ -47,10 +60,15 @@ func TestWakeUp(t *testing.T) {
 		require.NoError(t, err)
 		b, a := before.Cores[0], after.Cores[0]
 		awake := 100 * (1 - float64(a.SleepNs-b.SleepNs)/float64(a.TotalNs-b.TotalNs))
-		var took []time.Duration
+		var took, awakened []time.Duration
 		for i := range frames {
+			woke.first.Store(0)
+			sent := time.Now()
 			if d, ok := through(t, in, out, uint32(i)); ok {
 				took = append(took, d)
+				if at := time.Duration(woke.first.Load()) - sent.Sub(began); at > 0 {
+					awakened = append(awakened, d-at)
+				}
 			}
 			pauseBetween()
 		}
@@ -60,12 +78,55 @@ func TestWakeUp(t *testing.T) {
 		if idle == dataplane.IdleSpin {
 			require.Zero(t, a.Sleeps)
 		} else {
+			logTimes(t, "  of that from when the core woke up", awakened)
 			// A turn or two between sleeps of a tenth of a second.
 			require.Greater(t, a.Sleeps, b.Sleeps)
 			require.Less(t, a.Turns-b.Turns, 20+(a.TotalNs-b.TotalNs)/20_000_000)
 		}
 	}
 }
+
+// wakeTime notes when the core of a rig last woke up.
+type wakeTime struct {
+	began time.Time
+	// first is the first time, since began, at which it woke up after the test had
+	// stored 0. The stores of the test and the core pair with each other's loads.
+	first atomic.Int64
+}
+
+func (w *wakeTime) opener(open opener) opener {
+	return func(ctx context.Context, env pmd.Env) ([]pmd.Device, error) {
+		devs, err := open(ctx, env)
+		for i, d := range devs {
+			noted := notedDevice{Device: d}
+			for _, q := range d.Queues() {
+				noted.queues = append(noted.queues, &notedQueue{Queue: q, Waiter: q.(pmd.Waiter), wake: w})
+			}
+			devs[i] = noted
+		}
+		return devs, err
+	}
+}
+
+// notedDevice is a device whose queues note when their owner wakes up.
+type notedDevice struct {
+	pmd.Device
+	queues []pmd.Queue
+}
+
+func (d notedDevice) Queues() []pmd.Queue { return d.queues }
+
+type notedQueue struct {
+	pmd.Queue
+	pmd.Waiter
+	wake *wakeTime
+}
+
+// Arm implements pmd.Armer.
+func (q *notedQueue) Arm() bool { return true }
+
+// Disarm implements pmd.Armer. It is the first that the core does after it slept.
+func (q *notedQueue) Disarm() { q.wake.first.CompareAndSwap(0, int64(time.Since(q.wake.began))) }
 
 func pauseBetween() { time.Sleep(2*time.Millisecond + rand.N(3*time.Millisecond)) }
 
