@@ -1,17 +1,26 @@
 package dataplane_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
 
+	"github.com/gopacket/gopacket"
+	"github.com/gopacket/gopacket/layers"
+	"github.com/gopacket/gopacket/pcapgo"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
 	"example.org/pmd/dataplane"
+	"example.org/pmd/pmd"
 	"example.org/pmd/pmd/mbuf"
+	"example.org/pmd/pmd/null"
+	"example.org/pmd/pmd/pcap"
 	"example.org/pmd/pmd/ring"
 )
 
@@ -181,6 +190,42 @@ func TestIdlePolicies(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A core that replays a capture at a rate sleeps until the next frame is due, and for
+// long when none will come.
+func TestIdleBetweenFramesOfAReplay(t *testing.T) {
+	const frames = 20
+	var file bytes.Buffer
+	w := pcapgo.NewWriter(&file)
+	require.NoError(t, w.WriteFileHeader(packetSize, layers.LinkTypeEthernet))
+	for range frames {
+		require.NoError(t, w.WritePacket(gopacket.CaptureInfo{CaptureLength: packetSize, Length: packetSize}, make([]byte, packetSize)))
+	}
+	path := filepath.Join(t.TempDir(), "in.pcap")
+	require.NoError(t, os.WriteFile(path, file.Bytes(), 0o600))
+
+	l := newLab(t, dataplane.Config{Stage: pairs, Cores: unpinned(1), Idle: dataplane.IdleInterrupt})
+	replay, err := pcap.New(t.Context(), pcap.Config{RX: path, PPS: 20}, l.Env())
+	require.NoError(t, err)
+	sink, err := null.New(null.Config{NoRx: true}, l.Env())
+	require.NoError(t, err)
+	for _, dev := range []pmd.Device{replay, sink} {
+		_, err = l.AddPort(dev, dataplane.PortConfig{})
+		require.NoError(t, err)
+	}
+	soundly(l)
+	l.start(t)
+	require.Eventually(t, func() bool { return l.stats().Ports[0].RxPackets == frames }, eventually, 500*time.Millisecond)
+	// 50 of them, a millisecond each, is what a sleep of a bounded time would take.
+	sleeps := l.core(0).Sleeps
+	t.Logf("%d sleeps for %d frames", sleeps, frames)
+	require.Less(t, sleeps, uint64(10*frames))
+	require.Eventually(t, func() bool {
+		before := l.core(0).Sleeps
+		time.Sleep(100 * time.Millisecond)
+		return l.core(0).Sleeps-before <= 2 // asking ends them
+	}, eventually, tick, "nothing more will come, and the core does not sleep for long")
 }
 
 // A core that was disabled polls nothing, sleeps, and goes on where it was.

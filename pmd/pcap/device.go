@@ -80,6 +80,7 @@ func New(ctx context.Context, cfg Config, env pmd.Env) (*Device, error) {
 	}
 	d.queues = []pmd.Queue{d.queue}
 	if err := d.openFiles(ctx, pool); err != nil {
+		d.closeTimer()
 		return nil, fmt.Errorf("pcap %s: %w", cfg.Name, err)
 	}
 	if d.capture != nil {
@@ -119,6 +120,13 @@ func (d *Device) openFiles(ctx context.Context, pool *mbuf.Pool) error {
 			q.mode = rxFlat
 		}
 	}
+	if q.mode != rxNone && q.mode != rxFlat {
+		t, err := newTimer()
+		if err != nil {
+			return err
+		}
+		q.timer = t
+	}
 	if cfg.TX == "" {
 		return nil
 	}
@@ -135,6 +143,13 @@ func (d *Device) openFiles(ctx context.Context, pool *mbuf.Pool) error {
 	d.writer = w
 	w.start(d.fail)
 	return nil
+}
+
+// closeTimer gives up what the queue's owner slept on.
+func (d *Device) closeTimer() {
+	if t := d.queue.timer; t != nil {
+		t.close()
+	}
 }
 
 // same reports whether two paths are of one file.
@@ -264,6 +279,7 @@ func (d *Device) Close() error {
 	d.mu.Unlock()
 	close(d.closing)
 	d.watcher.Wait()
+	d.closeTimer()
 	if d.writer == nil {
 		return nil
 	}

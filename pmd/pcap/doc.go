@@ -45,6 +45,10 @@
 // asked for frames or the pool had none, is not caught up in one burst: its schedule
 // is set back, and that is counted (rx_late).
 //
+// The owner of the queue can sleep: on Linux until the next frame is due
+// (timerfd_create(2)), and where nothing is replayed, or no more, until it is wanted for
+// something else. A replay that is flat out has a frame whenever the pool has.
+//
 // # What is of gopacket
 //
 // Files are read by pcapgo's Reader and NgReader. Around them are the limits that

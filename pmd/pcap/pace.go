@@ -47,6 +47,21 @@ func (p *pace) due(now int64, want uint64) (n uint64, late bool) {
 	return min(backlog, want), false
 }
 
+// until returns how many nanoseconds after now the next frame is due, 0 or less if it
+// is.
+func (p *pace) until(now int64) int64 {
+	if !p.running {
+		return 0
+	}
+	// The first moment at which the product in due has come to released. Both are
+	// below 2^64 for as long as a replay of 584 years.
+	due, rest := bits.Div64(p.released, 0, p.perNano)
+	if rest > 0 {
+		due++
+	}
+	return p.start + int64(due) - now
+}
+
 // took tells that n frames went.
 func (p *pace) took(n uint64) { p.released += n }
 
@@ -84,6 +99,15 @@ func (c *cursor) next() {
 		c.lap += c.period
 	}
 	c.cur, c.frame, c.at = &c.slabs[c.slab], 0, 0
+}
+
+// until returns how many nanoseconds after now the next frame is due, 0 or less if it
+// is. There is one.
+func (c *cursor) until(now int64) int64 {
+	if !c.running {
+		return 0
+	}
+	return c.cur.due[c.frame] - (now - c.lap)
 }
 
 // due returns how many of want frames may go at this time, as recorded. Frames

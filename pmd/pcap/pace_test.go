@@ -33,6 +33,18 @@ func TestPaceAgainstTwin(t *testing.T) {
 			took := rapid.Uint64Range(0, n).Draw(t, "taken") // the pool may have fewer
 			p.took(took)
 			sent += took
+			if left := p.until(now); left > 0 {
+				before, after := p, p
+				n, _ = before.due(now+left-1, 1)
+				require.Zero(t, n, "asleep for longer than until the next frame")
+				n, late = after.due(now+left, 1)
+				require.EqualValues(t, 1, n, "woken before the next frame")
+				require.False(t, late)
+			} else {
+				n, _ = p.due(now, 1)
+				require.EqualValues(t, 1, n)
+				start, sent = p.start, p.released // it may have been late
+			}
 			now += rapid.Int64Range(0, int64(50*time.Millisecond)).Draw(t, "pause")
 		}
 	})
@@ -110,6 +122,13 @@ func TestRecordedSchedule(t *testing.T) {
 		{1149 * ms, 2, 2, false}, // 99 ms behind
 		{1300 * ms, 64, 1, true}, // 230 ms behind
 	} {
+		left := cur.until(int64(step.now))
+		require.Equal(t, step.n == 0, left > 0, "%v", step.now)
+		if left > 0 {
+			twin := cur
+			n, _ := twin.due(int64(step.now)+left, 1)
+			require.EqualValues(t, 1, n)
+		}
 		n, late := at(step.now, step.want)
 		require.Equal(t, step.n, n, "%v", step.now)
 		require.Equal(t, step.late, late, "%v", step.now)

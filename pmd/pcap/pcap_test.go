@@ -31,7 +31,9 @@ func TestConformance(t *testing.T) {
 		{"replay", "pcap:loop=on,rx=" + path, true},
 		{"replay of one", "pcap:loop=on,rx=" + save(t, plain.encode(numbered(1, 64))), true},
 		{"rate", "pcap:loop=on,rate=100M,rx=" + path, true},
+		{"rate to sleep between", "pcap:loop=on,rate=20k,rx=" + path, true},
 		{"recorded", "pcap:loop=on,rate=recorded,speed=1e6,rx=" + path, true},
+		{"recorded to sleep between", "pcap:loop=on,rate=recorded,speed=20,rx=" + path, true},
 		{"write", "pcap:tx=", false},
 		{"write with a smaller buffer", "pcap:buffer=4M,tx=", false},
 		{"write compressed", "pcap:tx=gz", false},
@@ -40,7 +42,7 @@ func TestConformance(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			writes := strings.Contains(c.spec, "tx=")
 			pmdtest.TestDevice(t, pmdtest.Harness{
-				Pool: mbuf.Config{Frames: 4096}, Source: c.source, Sink: true, Async: writes,
+				Pool: mbuf.Config{Frames: 4096}, Source: c.source, Paced: strings.HasSuffix(c.name, "to sleep between"), Sink: true, Async: writes,
 				Open: func(t testing.TB, env pmd.Env) pmdtest.Setup {
 					spec, out := c.spec, filepath.Join(t.TempDir(), "out.pcapng")
 					if writes {

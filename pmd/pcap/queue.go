@@ -35,12 +35,16 @@ type Queue struct {
 	// Replay: where it is, written every burst.
 	replay cursor
 	pace   pace
+	// starved says that frames were due at the last burst, and the pool had none.
+	starved bool
 
 	// Control: constant.
 	epoch time.Time
 	pool  *mbuf.Pool
 	// finished is closed when the last frame of the last lap was received.
 	finished chan struct{}
+	// timer is what the owner of a replay at times or at a rate sleeps on; else nil.
+	timer *timer
 
 	_ [2]cpu.CacheLinePad
 }
@@ -48,6 +52,8 @@ type Queue struct {
 var (
 	_ pmd.Queue  = (*Queue)(nil)
 	_ pmd.Missed = (*Queue)(nil)
+	_ pmd.Waiter = (*Queue)(nil)
+	_ pmd.Armer  = (*Queue)(nil)
 )
 
 // rxMode says how frames are received.
@@ -84,6 +90,7 @@ func (q *Queue) RxBurst(dst []mbuf.Frame) int {
 		want = q.due(want)
 	}
 	n := q.cache.TakeFrames(dst[:want], q.offset, 0, q.meta)
+	q.starved = n == 0 && want > 0
 	if n == 0 {
 		return 0
 	}
@@ -98,6 +105,46 @@ func (q *Queue) RxBurst(dst []mbuf.Frame) int {
 		close(q.finished) // once in the life of a port; it does not block
 	}
 	return n
+}
+
+// WaitFD implements pmd.Waiter. It returns pmd.WaitNever where nothing is replayed, or
+// no more; of a replay at times or at a rate a descriptor that Arm makes readable when
+// the next frame is due; and -1 while nothing but a free frame is wanting, since
+// nothing tells when there is one again. The last is so whenever a replay without times
+// has returned no frame.
+func (q *Queue) WaitFD() int {
+	switch {
+	case q.mode == rxNone:
+		return pmd.WaitNever
+	case q.timer == nil || q.starved:
+		return -1
+	}
+	return q.timer.wait()
+}
+
+// Arm implements pmd.Armer: the descriptor becomes readable when the next frame is due.
+func (q *Queue) Arm() bool {
+	if q.timer == nil || q.mode == rxNone || q.starved {
+		return true
+	}
+	wait := q.untilDue()
+	return wait > 0 && q.timer.after(wait)
+}
+
+// Disarm implements pmd.Armer.
+func (q *Queue) Disarm() {
+	if q.timer != nil {
+		q.timer.clear()
+	}
+}
+
+// untilDue returns how long it is until the next frame may go, 0 or less if it may now.
+func (q *Queue) untilDue() time.Duration {
+	now := int64(time.Since(q.epoch))
+	if q.mode == rxPaced {
+		return time.Duration(q.pace.until(now))
+	}
+	return time.Duration(q.replay.until(now))
 }
 
 // due returns how many of want frames may go now.

@@ -34,7 +34,7 @@ func checkWaiting(t testing.TB, h Harness) {
 		for range 100 {
 			require.Zero(t, p.rx(dst), "WaitFD is WaitNever, and frames came")
 		}
-	case fd >= 0 && s.setup.Inject != nil:
+	case fd >= 0 && (s.setup.Inject != nil || h.Paced):
 		for range 3 {
 			p.sleepAndWake(w)
 		}
@@ -42,7 +42,8 @@ func checkWaiting(t testing.TB, h Harness) {
 	s.finish()
 }
 
-// sleepAndWake goes to sleep on an empty queue and is woken by a packet.
+// sleepAndWake goes to sleep on an empty queue and is woken by a packet, or by the
+// next one of a source.
 func (p *port) sleepAndWake(w pmd.Waiter) {
 	s, t := p.s, p.t
 	s.t.Helper()
@@ -77,9 +78,12 @@ func (p *port) sleepAndWake(w pmd.Waiter) {
 		}
 		return arm() && !readable()
 	})
-	in := [][]byte{packet(s.seq, minPacket, s.mac)}
-	s.seq++
-	inject := func() bool { return s.setup.Inject(in) == 1 }
+	inject := func() bool { return true }
+	if !s.h.Paced {
+		in := [][]byte{packet(s.seq, minPacket, s.mac)}
+		s.seq++
+		inject = func() bool { return s.setup.Inject(in) == 1 }
+	}
 	s.eventually("room for a packet", inject)
 	s.eventually("a readable descriptor, as there is a frame", func() bool {
 		if s.h.Lossy {

@@ -20,6 +20,9 @@ type Harness struct {
 	Pool mbuf.Config
 	// Source says that RxBurst yields frames of its own accord.
 	Source bool
+	// Paced says that the owner of a Source's queue can sleep until its next frame.
+	// Thousands must come within Timeout.
+	Paced bool
 	// Sink says that TxBurst takes every frame it is given, always.
 	Sink bool
 	// Lossy says that packets may be lost between the device and its far side.
