@@ -159,40 +159,6 @@ func Transfers(t *testing.T, a, b Host, bytes int64) {
 	t.Logf("%v to %v: %.0f Mbit/s", a.Addr, b.Addr, res.BitsPerSecond()/1e6)
 }
 
-// Waits checks the contract of pmd.Waiter on a queue that nobody owns and to which
-// nothing comes by itself: send makes one frame arrive.
-func Waits(t *testing.T, q pmd.Queue, send func()) {
-	t.Helper()
-	readable := func() bool {
-		fds := []unix.PollFd{{Fd: int32(q.(pmd.Waiter).WaitFD()), Events: unix.POLLIN}}
-		n, err := unix.Poll(fds, 0)
-		return err == nil && n == 1 && fds[0].Revents&unix.POLLIN != 0
-	}
-	local := mbuf.NewLocal()
-	q.Bind(pmd.Binding{Local: local})
-	defer local.Drain()
-	defer q.Unbind()
-	burst := make([]mbuf.Frame, 8)
-	drain := func() int { return receive(q, local, burst) }
-	drain()
-	require.False(t, readable(), "nothing is there")
-	for range 3 {
-		send()
-		require.Eventually(t, readable, patience, time.Millisecond, "a frame waits")
-		require.Eventually(t, func() bool { return drain() > 0 }, patience, time.Millisecond)
-		require.False(t, readable(), "it was received")
-	}
-}
-
-// receive takes and frees what a queue has now, and returns how many that was.
-func receive(q pmd.Queue, local *mbuf.Local, burst []mbuf.Frame) (n int) {
-	for k := 1; k > 0; n += k {
-		k = q.RxBurst(burst)
-		local.Free(burst[:k])
-	}
-	return n
-}
-
 // Drain receives frames of a queue that nobody owns until want have come, and returns
 // how many did within a time.
 func Drain(t *testing.T, q pmd.Queue, want int) (n int) {
@@ -203,7 +169,9 @@ func Drain(t *testing.T, q pmd.Queue, want int) (n int) {
 	defer q.Unbind()
 	burst := make([]mbuf.Frame, 64)
 	for deadline := time.Now().Add(patience); n < want && time.Now().Before(deadline); {
-		n += receive(q, local, burst)
+		k := q.RxBurst(burst)
+		local.Free(burst[:k])
+		n += k
 	}
 	return n
 }
