@@ -391,7 +391,10 @@ func (d *Dataplane) RemovePort(id PortID) error {
 func (d *Dataplane) RenamePort(id PortID, name string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	p, err := d.livePort(id)
+	if d.closed {
+		return ErrClosed
+	}
+	p, err := d.knownPort(id)
 	if err != nil {
 		return err
 	}

@@ -46,8 +46,18 @@ func (d *Dataplane) livePort(id PortID) (*port, error) {
 	if d.closed {
 		return nil, ErrClosed
 	}
-	if int(id) >= len(d.ports) || d.ports[id].gone {
-		return nil, fmt.Errorf("dataplane: port %d: there is none, or it was closed", id)
+	p, err := d.knownPort(id)
+	if err == nil && p.gone {
+		return nil, fmt.Errorf("dataplane: port %s is closed: %s", p.info.Name, p.info.Detail)
+	}
+	return p, err
+}
+
+// knownPort returns a port that was not removed: one that was closed because its worker
+// failed, too. d.mu is held.
+func (d *Dataplane) knownPort(id PortID) (*port, error) {
+	if int(id) >= len(d.ports) || d.ports[id].removed {
+		return nil, fmt.Errorf("dataplane: port %d: there is none, or it was removed", id)
 	}
 	return d.ports[id], nil
 }
@@ -61,14 +71,18 @@ func (d *Dataplane) livePort(id PortID) (*port, error) {
 // is lost there and counted as missed. Statistics, accounts and RemovePort know the port
 // as ever; MoveQueue and SendControl refuse it.
 //
-// A port that is not polled already is left alone. If ctx is done before all workers
+// A port that is not polled already is left alone, and so is one whose worker failed: it is
+// closed. If ctx is done before all workers
 // have begun, the port is polled as before. Any other error comes with the port
 // unpolled.
 func (d *Dataplane) Unpoll(ctx context.Context, id PortID) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	p, err := d.livePort(id)
-	if err != nil || !p.polled() {
+	if d.closed {
+		return ErrClosed
+	}
+	p, err := d.knownPort(id)
+	if err != nil || p.gone || !p.polled() {
 		return err
 	}
 	for i, w := range d.workers {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -38,7 +40,13 @@ type flood struct {
 // newFlood makes the System and the dataplane, whose workers are on these CPUs.
 func newFlood(t testing.TB, cores []int, frames int) *flood {
 	t.Helper()
-	dp, err := dataplane.New(dataplane.Config{Cores: cores, Stage: across, Pool: mbuf.Config{Frames: frames, HugePages: mbuf.HugeOff}})
+	return newFloodOf(t, cores, frames, across)
+}
+
+// newFloodOf has another stage.
+func newFloodOf(t testing.TB, cores []int, frames int, stage dataplane.Stage) *flood {
+	t.Helper()
+	dp, err := dataplane.New(dataplane.Config{Cores: cores, Stage: stage, Pool: mbuf.Config{Frames: frames, HugePages: mbuf.HugeOff}})
 	require.NoError(t, err)
 	f := &flood{t: t, dp: dp, net: netsys.New(dp)}
 	f.sys, err = ifnet.New(f.net.Config())
@@ -193,4 +201,57 @@ func TestDownAndDetachSynchronize(t *testing.T) {
 	rx, tx, drops := f.stop()
 	require.NotZero(t, tx)
 	t.Logf("%d rounds under %d packets, %d sent, %v", rounds, rx, tx, drops)
+}
+
+// A worker that fails closes its ports. Their interfaces can still be set down, renamed and
+// detached, and those of other workers go on.
+func TestInterfacesOfAFailedWorker(t *testing.T) {
+	var ill atomic.Bool
+	f := newFloodOf(t, []int{dataplane.Unpinned, dataplane.Unpinned}, 4096, dataplane.StageFunc(func(w *dataplane.Worker, in dataplane.PortID, burst []mbuf.Frame) {
+		if in == 0 && ill.Load() { // pairs with the Store of the test: a word that says when
+			panic("the stage is ill")
+		}
+		w.SendBurst(in^1, burst)
+	}))
+	for i := range 4 {
+		f.null(fmt.Sprint("n", i), i/2)
+	}
+	f.run()
+	require.NoError(t, f.ctl.AddAddr(ctx, "n0", ifnet.AddrSpec{Prefix: netip.MustParsePrefix("10.9.0.1/24")}))
+	ill.Store(true)
+	await(t, "the worker's failure", func() bool { return strings.Contains(f.stats().Ports[0].Detail, "failed") && strings.Contains(f.stats().Ports[1].Detail, "failed") })
+	no, yes, name := false, true, "old"
+	require.NoError(t, f.ctl.Set(ctx, "n0", ifnet.Settings{Up: &no}))
+	require.Zero(t, f.routed(netip.MustParsePrefix("10.9.0.0/24")))
+	err := f.ctl.Set(ctx, "n0", ifnet.Settings{Up: &yes})
+	require.ErrorContains(t, err, "set on n0")
+	require.ErrorContains(t, err, "port n0 is closed: the worker on CPU")
+	i, err := f.ctl.Info(ctx, "n0")
+	require.NoError(t, err)
+	require.Zero(t, i.Flags&ifnet.FlagUp)
+	require.NoError(t, f.ctl.Set(ctx, "n1", ifnet.Settings{Name: &name}))
+	require.NoError(t, f.dp.RenamePort(1, name))
+	require.NoError(t, f.ctl.Set(ctx, "old", ifnet.Settings{Polling: &no}))
+	require.Equal(t, "old", f.stats().Ports[1].Name)
+	for i, ifp := range f.ifps[:2] {
+		require.NoError(t, f.sys.Detach(ctx, ifp))
+		require.NoError(t, f.dp.RemovePort(dataplane.PortID(i)))
+	}
+	require.Error(t, f.dp.Unpoll(ctx, 0), "it was removed")
+	before := f.stats().Ports[3].TxPackets
+	await(t, "frames of the other worker", func() bool { return f.stats().Ports[3].TxPackets > before })
+	f.set("n3", false)
+	f.set("n3", true)
+	f.stop()
+}
+
+// await waits for a condition, a minute at most.
+func await(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		if ok() {
+			return
+		}
+	}
+	t.Fatalf("waited a minute in vain: %s", what)
 }
