@@ -51,6 +51,13 @@ type LLAddrSetter interface {
 	SetLLAddr(mac net.HardwareAddr) error
 }
 
+// LiveAddrChanger is a driver whose SetLLAddr acts at once on an interface that is up, as Linux
+// says with IFF_LIVE_ADDR_CHANGE: it is not told that the interface is down and up again.
+type LiveAddrChanger interface {
+	// LiveAddrChange reports whether that is so.
+	LiveAddrChange() bool
+}
+
 // AddrSetter is told of a new address, SIOCSIFADDR. If it says up, the interface goes
 // up, as Ethernet interfaces of BSD do at their first address.
 type AddrSetter interface {

@@ -14,7 +14,7 @@ import (
 // SetLLAddr changes the link-level address, if_setlladdr. Its length may not change
 // (EINVAL), and only Ethernet and what is like it can (ENODEV). Every core gets a new
 // link-level address by one message. An interface that is up is initialised anew, so that
-// its driver receives for the new address, and then tells its neighbours: a
+// its driver receives for the new address, unless that is a LiveAddrChanger, and then tells its neighbours: a
 // gratuitous ARP for each IPv4 address, an unsolicited neighbour advertisement for each
 // IPv6 address. A driver that refuses leaves everything as it was.
 func (s *System) SetLLAddr(ctx context.Context, ifp *Interface, mac net.HardwareAddr) error {
@@ -109,7 +109,7 @@ func (s *System) driveLLAddr(ifp *Interface, mac net.HardwareAddr) *failure {
 // address filter.
 func (s *System) reinit(ifp *Interface) *failure {
 	d, ok := ifp.driver.(FlagSetter)
-	if !ok {
+	if live, is := ifp.driver.(LiveAddrChanger); !ok || is && live.LiveAddrChange() {
 		return nil
 	}
 	flags := ifp.state.Flags

@@ -134,6 +134,66 @@ func TestEvents(t *testing.T) {
 	assert.Contains(t, seen[len(seen)-1], "detach a", "the last one is there, whatever was lost before")
 }
 
+// listened is an engine whose events are those of another System.
+type listened struct {
+	*engine.Engine
+	sys *ifnet.System
+}
+
+func (l listened) Listen() *ifnet.Listener { return l.sys.Listen(16) }
+
+// A listener that does not read for a while is told on the socket how many events it lost,
+// the oldest, in their place; all others are there, in order.
+func TestSlowListenerIsTold(t *testing.T) {
+	sys, err := ifnet.New(ifnet.Config{})
+	require.NoError(t, err)
+	c := NewClient(served(t, listened{running(t), sys}))
+	defer c.Close()
+	ready, read, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	var seen []ifnet.Event
+	go func() {
+		done <- c.Events(t.Context(), func() { close(ready) }, func(ev ifnet.Event) error {
+			if len(seen) == 0 {
+				<-read // this slow
+			}
+			seen = append(seen, ev)
+			return nil
+		})
+	}()
+	select {
+	case <-ready:
+	case <-time.After(30 * time.Second):
+		t.Fatal("no answer")
+	}
+	const events = 20_000 // many times what a socket holds
+	text := strings.Repeat("x", 100)
+	for range events {
+		sys.Announce(ifnet.Event{Kind: ifnet.EventChange, Interface: "a", Text: text})
+	}
+	close(read)
+	require.NoError(t, sys.Close())
+	select {
+	case err := <-done:
+		require.NoError(t, err)
+	case <-time.After(30 * time.Second):
+		t.Fatal("the stream goes on")
+	}
+	next, lost, told := uint64(1), uint64(0), 0
+	for _, ev := range seen {
+		if ev.Kind == ifnet.EventLost {
+			require.NotZero(t, ev.Lost)
+			next, lost = next+ev.Lost, lost+ev.Lost
+			told++
+			continue
+		}
+		require.Equal(t, next, ev.Seq, "after %d lost", lost)
+		next++
+	}
+	assert.EqualValues(t, events, next-1, "every event is there or told to be lost")
+	assert.NotZero(t, lost)
+	t.Logf("%d of %d events were lost, told %d times", lost, events, told)
+}
+
 // A client that goes in the middle of a call, and a thousand at once, leave the others alone.
 func TestManyClients(t *testing.T) {
 	e := running(t)

@@ -12,7 +12,6 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
-	"example.org/pmd/cmd/pmd/internal/netsys"
 	"example.org/pmd/dataplane"
 	"example.org/pmd/ifnet"
 	"example.org/pmd/pmd"
@@ -33,16 +32,6 @@ func (f *flood) openAFXDP(ns *netlab.Namespace, ifname, options string) pmd.Devi
 	return dev
 }
 
-// wired is a port with what telling neighbours needs of a driver.
-type wired struct {
-	*netsys.Port
-	dp  *dataplane.Dataplane
-	dev pmd.Device
-}
-
-func (w wired) SetLLAddr(mac net.HardwareAddr) error { return w.dev.(pmd.MACSetter).SetMAC(mac) }
-func (w wired) Send(frame []byte) error              { return w.dp.SendControl(ctx, w.ID(), frame) }
-
 // A peer in the kernel has the link-level address of a port's addresses in its caches, and
 // gets the new one when the port's changes: by a gratuitous ARP and an unsolicited
 // neighbour advertisement on the wire.
@@ -59,16 +48,12 @@ func TestNeighboursLearnANewAddress(t *testing.T) {
 
 	f := newFlood(t, []int{dataplane.Unpinned}, 4096)
 	dev := f.openAFXDP(ports, "p0", "")
-	id, err := f.dp.AddPort(dev, dataplane.PortConfig{})
-	require.NoError(t, err)
-	p, params, err := f.net.Add(id, dev, "p0", []int{0})
-	require.NoError(t, err)
-	params.With = wired{p, f.dp, dev}
-	_, err = f.sys.Attach(ctx, params)
-	require.NoError(t, err)
-	yes := true
-	require.NoError(t, f.ctl.Set(ctx, "p0", ifnet.Settings{Up: &yes, Polling: &yes}))
-	require.NoError(t, p.Settle())
+	f.port(dev, "p0", 0)
+	yes, no := true, false
+	require.NoError(t, f.ctl.Set(ctx, "p0", ifnet.Settings{Promisc: &yes}))
+	err = f.ctl.Set(ctx, "p0", ifnet.Settings{Promisc: &no})
+	require.ErrorContains(t, err, "set on p0: the driver could not")
+	require.ErrorContains(t, err, "open it with promisc=off", "what the kernel's interface keeps is not said to be off")
 	f.run()
 
 	was := dev.Info().MAC

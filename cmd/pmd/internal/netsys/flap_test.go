@@ -219,7 +219,9 @@ func TestInterfacesOfAFailedWorker(t *testing.T) {
 	f.run()
 	require.NoError(t, f.ctl.AddAddr(ctx, "n0", ifnet.AddrSpec{Prefix: netip.MustParsePrefix("10.9.0.1/24")}))
 	ill.Store(true)
-	await(t, "the worker's failure", func() bool { return strings.Contains(f.stats().Ports[0].Detail, "failed") && strings.Contains(f.stats().Ports[1].Detail, "failed") })
+	await(t, "the worker's failure", func() bool {
+		return strings.Contains(f.stats().Ports[0].Detail, "failed") && strings.Contains(f.stats().Ports[1].Detail, "failed")
+	})
 	no, yes, name := false, true, "old"
 	require.NoError(t, f.ctl.Set(ctx, "n0", ifnet.Settings{Up: &no}))
 	require.Zero(t, f.routed(netip.MustParsePrefix("10.9.0.0/24")))

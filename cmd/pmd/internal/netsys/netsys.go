@@ -60,6 +60,7 @@ func (n *Net) Add(id dataplane.PortID, dev pmd.Device, name string, workers []in
 		dp: n.dp, id: id, dev: dev, workers: workers, on: true,
 		promisc: info.Obtained["promisc"] == "on",
 	}
+	p.opened = p.promisc
 	params := ifnet.ParamsOf(info)
 	params.Name, params.Queue, params.With = name, send, p
 	params.MTU = min(params.MTU, ifnet.MaxMTU) // a device without a limit of its own

@@ -24,8 +24,9 @@ type Port struct {
 	// up and registered are as the interface's flags say; on says that the dataplane
 	// polls the port, as it does when it comes, and settled that on follows them.
 	up, registered, on, settled bool
-	// promisc and allMulti are what the device has been told.
-	promisc, allMulti bool
+	// promisc and allMulti are what the device has been told, opened is what promisc was
+	// when the port came.
+	promisc, allMulti, opened bool
 }
 
 // ID returns the port's number.
@@ -35,7 +36,7 @@ func (p *Port) ID() dataplane.PortID { return p.id }
 func (p *Port) Workers() []int { return slices.Clone(p.workers) }
 
 // Promisc reports whether the port's device was made promiscuous when it was opened.
-func (p *Port) Promisc() bool { return p.promisc }
+func (p *Port) Promisc() bool { return p.opened }
 
 // Filters reports whether the port's device has an address and an MTU of its own, that
 // somebody else may change: else they are those of its interface.
@@ -124,6 +125,9 @@ func (p *Port) SetFlags(flags ifnet.Flags) error {
 
 func (p *Port) setPromisc(on bool) error {
 	d, ok := p.dev.(pmd.PromiscSetter)
+	if ok && !on && p.promisc && p.opened && p.settled {
+		return fmt.Errorf("the port was opened with promisc=on and keeps it: open it with promisc=off, then it can be turned on and off: %w", syscall.EOPNOTSUPP)
+	}
 	if ok && on != p.promisc {
 		if err := d.SetPromisc(on); err != nil {
 			return err
@@ -160,6 +164,10 @@ func (p *Port) SetLLAddr(mac net.HardwareAddr) error {
 	}
 	return nil
 }
+
+// LiveAddrChange implements ifnet.LiveAddrChanger: devices change it while they are polled,
+// and no frame is lost by it.
+func (p *Port) LiveAddrChange() bool { return true }
 
 // SetGroups implements ifnet.GroupSetter. A device that filters nothing lets all in.
 func (p *Port) SetGroups(groups []ifnet.Group) error {
