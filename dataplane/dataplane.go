@@ -443,11 +443,17 @@ func (t *txPort) carries(up bool, why pmd.Reason) { t.up, t.why = up, why }
 // newTx makes the way of worker w to port p.
 func (d *Dataplane) newTx(w *Worker, p *port) txPort {
 	t := txPort{
-		pool: p.pool.ID(), send: p.send, why: pmd.ReasonPortDown,
+		pool: p.pool.ID(), checksums: completes(p.dev), send: p.send, why: pmd.ReasonPortDown,
 		limit: d.cfg.Burst, buf: make([]mbuf.Frame, d.cfg.Burst+mbuf.MaxSegments-1), hold: make([]mbuf.Frame, holdFrames),
 		drains: d.workers[p.owners[0]] == w, drainer: &p.drainer,
 	}
 	return t
+}
+
+// completes reports whether a device completes checksums of what it sends.
+func completes(dev pmd.Device) bool {
+	c, ok := dev.(pmd.TxChecksummer)
+	return ok && c.TxChecksums()
 }
 
 // bind gives queue i of p to its worker.

@@ -185,6 +185,7 @@ func (w *Worker) copyPacket(t *txPort, packet, dst []mbuf.Frame) int {
 		return 0
 	}
 	dst[n-1].Meta &^= mbuf.FlagMore
+	w.Mem(packet[0]).CarryTxMeta(packet[0], w.Mem(dst[0]), &dst[0])
 	var src []byte
 	for i := range dst {
 		f := &dst[i]

@@ -25,6 +25,12 @@ func (w *Worker) SendBurst(out PortID, frames []mbuf.Frame) {
 	w.pass(t, frames)
 }
 
+// TxChecksums reports whether port out completes the checksums of packets that ask for
+// it, see mbuf.Mem.RequestChecksum. Packets for other ports must not ask.
+func (w *Worker) TxChecksums(out PortID) bool {
+	return int(out) < len(w.tx) && w.tx[out].checksums
+}
+
 // pass moves frames on to a port that is up: copied, if they are of another pool, and
 // put on the worker's own queue or sent across.
 func (w *Worker) pass(t *txPort, frames []mbuf.Frame) {
@@ -294,6 +300,7 @@ func (w *Worker) localise(t *txPort, frames []mbuf.Frame) []mbuf.Frame {
 				continue
 			}
 			copy(w.local.Bytes(dst[0]), src)
+			w.Mem(f).CarryTxMeta(f, w.Mem(dst[0]), &dst[0])
 			w.one[0] = f
 			w.local.Free(w.one[:])
 			w.copies++

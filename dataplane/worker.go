@@ -119,6 +119,8 @@ type txPort struct {
 	// drains says that this worker empties the port's send queue.
 	drains bool
 	pool   uint8
+	// checksums says that the port completes checksums on request.
+	checksums bool
 	// n frames wait in buf, from single sends. With limit of them it is full, but
 	// for the rest of the last one's packet.
 	n, limit int

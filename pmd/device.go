@@ -162,6 +162,13 @@ type TxReader interface {
 	TxReads() bool
 }
 
+// TxChecksummer is implemented by devices that can complete the checksum of a packet when
+// they send it, see mbuf.Mem.RequestChecksum.
+type TxChecksummer interface {
+	// TxChecksums reports whether this one does. It stays so while the device is open.
+	TxChecksums() bool
+}
+
 // Host is what a device may ask of the program that polls it.
 type Host interface {
 	// Exclusive runs fn while nobody uses q: on its owner between two bursts,

@@ -15,10 +15,11 @@ import (
 type csumStage struct {
 	out     table
 	rewrite bool
+	offload bool // to ports that complete checksums
 }
 
 func newCsum(c Config) (dataplane.Stage, error) {
-	return &csumStage{out: c.Out, rewrite: c.Options.Csum != CsumVerify}, nil
+	return &csumStage{out: c.Out, rewrite: c.Options.Csum != CsumVerify, offload: c.Options.Csum == CsumOffload}, nil
 }
 
 // tally is what was found in a burst.
@@ -29,9 +30,12 @@ func (s *csumStage) Process(w *dataplane.Worker, in dataplane.PortID, burst []mb
 	mem := w.Mem(burst[0])
 	var found tally
 	odd := 0
-	if w.MultiBuffer() {
+	switch {
+	case s.offload && w.TxChecksums(s.out.to(in)):
+		odd = s.handOver(w, burst, &found)
+	case w.MultiBuffer():
 		odd = s.packets(w, burst, &found)
-	} else {
+	default:
 		for i := range burst {
 			if b := mem.Bytes(burst[i]); !right(b) {
 				s.slowly(b, &found)
@@ -71,6 +75,79 @@ func (s *csumStage) packets(w *dataplane.Worker, burst []mbuf.Frame, found *tall
 		}
 	}
 	return odd
+}
+
+// Where the checksum is in a transport header, in bytes (RFC 9293, section 3.1; RFC 768).
+const (
+	tcpChecksumAt = 16
+	udpChecksumAt = 6
+)
+
+// handOver leaves the checksums of TCP segments and UDP datagrams to the output port, and
+// checks the other packets, of which it returns the number.
+func (s *csumStage) handOver(w *dataplane.Worker, burst []mbuf.Frame, found *tally) (odd int) {
+	for rest := burst; len(rest) > 0; {
+		packet := rest[:mbuf.FirstPacket(rest)]
+		rest = rest[len(packet):]
+		if len(packet) > 1 {
+			odd += s.packets(w, packet, found)
+			continue
+		}
+		f := &packet[0]
+		mem := w.Mem(*f)
+		b := mem.Bytes(*f)
+		l := leave(b)
+		if l.start == 0 {
+			s.slowly(b, found)
+			odd++
+			continue
+		}
+		if l.v4 {
+			before := *found
+			if s.header(b[l.l3:], found); *found != before {
+				odd++
+			}
+		}
+		mem.RequestChecksum(f, l.start, l.offset)
+	}
+	return odd
+}
+
+// place is where a checksum goes that is left to others.
+type place struct {
+	start, offset, l3 uint16 // start is 0 if it is not
+	v4                bool
+}
+
+// leave finds it, and puts the sum of the pseudo header there. Not left to others is
+// what has bytes behind its IP packet: they are told where to begin, not where to end.
+func leave(b []byte) (p place) {
+	l := packet.Parse(b)
+	if l.Fault != packet.FaultNone || l.L4 == 0 || l.Fragment || l.Routed || int(l.End) != len(b) || int(l.L4) > len(b) {
+		return p
+	}
+	p = place{l3: l.L3, v4: l.EtherType == packet.EtherTypeIPv4}
+	segment := b[l.L4:]
+	switch l.Protocol {
+	case packet.ProtocolTCP:
+		t := packet.TCPAt(segment)
+		if t == nil {
+			return place{}
+		}
+		p.offset = tcpChecksumAt
+		t.SetChecksum(pseudo(b, &l, len(segment)).Fold())
+	case packet.ProtocolUDP:
+		u := packet.UDPAt(segment)
+		if u == nil || u.Len() != len(segment) || u.Checksum() == 0 && p.v4 {
+			return place{}
+		}
+		p.offset = udpChecksumAt
+		u.SetChecksum(pseudo(b, &l, len(segment)).Fold())
+	default:
+		return place{}
+	}
+	p.start = l.L4
+	return p
 }
 
 const (

@@ -203,7 +203,7 @@ func TestModeOptionMistakes(t *testing.T) {
 		"noisy":    {forward.Config{Out: two, Frames: 100, Workers: 2, Options: forward.Options{NoisyBuffer: 26}}, "--noisy-tx-sw-buffer-size 26: use 0 to 25"},
 		"txonly":   {forward.Config{Out: two, MACs: gen.MACs, MTUs: []int{9000, 1500}, Options: forward.Options{TxSize: "1515"}}, "--tx-size 1515: use at most 1514"},
 		"flowgen":  {forward.Config{Out: two, MACs: gen.MACs, Options: forward.Options{TxSize: "60", IPDst: netip.IPv6Loopback()}}, "--tx-size 60: use at least 62"},
-		"csum":     {forward.Config{Out: two, Options: forward.Options{Csum: "off"}}, "--csum off: use verify or rewrite"},
+		"csum":     {forward.Config{Out: two, Options: forward.Options{Csum: "off"}}, "--csum off: use verify, rewrite or offload"},
 		"icmpecho": {forward.Config{Out: two}, "port 0 has no Ethernet address"},
 		"io":       {forward.Config{Options: forward.Options{TxSize: "big"}}, "--tx-size big: use 60 to 9216 bytes, or imix"},
 	} {

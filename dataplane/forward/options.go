@@ -15,6 +15,7 @@ import (
 const (
 	CsumVerify  = "verify"
 	CsumRewrite = "rewrite"
+	CsumOffload = "offload"
 )
 
 // IMIX is the size that stands for a mix of three, see Options.TxSize.
@@ -36,7 +37,9 @@ const (
 // default. Field names in JSON are those of the command line, with underscores.
 type Options struct {
 	// Csum says what mode csum does with a wrong checksum: "verify" counts it,
-	// "rewrite" mends it as well. Default: rewrite.
+	// "rewrite" mends it as well; "offload" has the output port complete those of TCP
+	// and UDP, right or wrong before, which it leaves unread, and does as rewrite where
+	// the port cannot. Default: rewrite.
 	Csum string `json:"csum,omitempty"`
 
 	// TxSize is the length of the frames that modes txonly and flowgen make, in
@@ -129,8 +132,8 @@ func (o Options) Validate() error {
 			bad(option, n, "0 to %d", most)
 		}
 	}
-	if o.Csum != "" && o.Csum != CsumVerify && o.Csum != CsumRewrite {
-		bad("csum", o.Csum, "%s or %s", CsumVerify, CsumRewrite)
+	if o.Csum != "" && o.Csum != CsumVerify && o.Csum != CsumRewrite && o.Csum != CsumOffload {
+		bad("csum", o.Csum, "%s, %s or %s", CsumVerify, CsumRewrite, CsumOffload)
 	}
 	if _, err := o.sizes(); err != nil {
 		errs = append(errs, err)

@@ -78,6 +78,13 @@ type Config struct {
 	// NoPromisc leaves frames for other Ethernet addresses to the NIC's filter.
 	// Default: all are taken, as a forwarder needs.
 	NoPromisc bool
+	// RxHash, RxTimestamp and RxVLAN have the NIC's driver tell these of each packet
+	// (mbuf.Mem.RxMeta; kernel 6.3, the tag 6.8). A port whose driver cannot is refused.
+	RxHash, RxTimestamp, RxVLAN bool
+	// TxChecksum completes checksums of packets that ask for it
+	// (mbuf.Mem.RequestChecksum; kernel 6.8): by the NIC in zero-copy mode, which is
+	// not taken if its driver cannot; in copy mode by the kernel, unless the NIC does.
+	TxChecksum bool
 	// TakeManagement allows an interface that holds the default route or the
 	// SSH session.
 	TakeManagement bool
@@ -130,6 +137,10 @@ func configFromSpec(spec pmd.Spec) (Config, error) {
 		BusyPoll:       r.Int("busy-poll", 0, 0, MaxBusyPoll),
 		KeepOffloads:   r.OneOf("offloads", "off", "keep") == "keep",
 		NoPromisc:      !r.Bool("promisc", true),
+		RxHash:         r.Bool("rx-hash", false),
+		RxTimestamp:    r.Bool("rx-timestamp", false),
+		RxVLAN:         r.Bool("rx-vlan", false),
+		TxChecksum:     r.Bool("tx-checksum", false),
 		TakeManagement: r.Bool("take-management", false),
 	}
 	switch r.OneOf("huge-pages", pagesAuto, pagesOn, pagesOff) {

@@ -24,6 +24,9 @@ type connection struct {
 	pool    *mbuf.Pool
 	prog    *program
 	generic bool
+	granule int // see granuleOf
+	// features is what the kernel says the driver offers, nil if it cannot tell.
+	features *XDPFeatures
 	// socks are the sockets of Device.queues, all of one mode; nil where one is
 	// not open.
 	socks    []*xsk.Socket
@@ -80,7 +83,7 @@ func (d *Device) connect(ctx context.Context) (*connection, error) {
 	if err := foreignProgram(l); err != nil {
 		return nil, err
 	}
-	conn := &connection{link: l, ifindex: attrs.Index, channels: d.readChannels(l)}
+	conn := &connection{link: l, ifindex: attrs.Index, channels: d.readChannels(l), granule: granuleOf(driverName(name))}
 	n, err := d.count(conn.channels)
 	if err != nil {
 		return nil, err
@@ -93,7 +96,12 @@ func (d *Device) connect(ctx context.Context) (*connection, error) {
 	if conn.settings, err = d.adjust(l); err != nil {
 		return fail(d.failed("settings", err))
 	}
-	prog, err := loadProgram(max(conn.channels.most, d.cfg.Queue+n))
+	conn.features = xdpFeatures(conn.ifindex)
+	hints, err := d.hints(conn.features)
+	if err != nil {
+		return fail(err)
+	}
+	prog, err := loadProgram(max(conn.channels.most, d.cfg.Queue+n), conn.ifindex, hints)
 	if err != nil {
 		return fail(d.failed("XDP program", err))
 	}
@@ -102,10 +110,6 @@ func (d *Device) connect(ctx context.Context) (*connection, error) {
 	}
 	if err := d.openSockets(ctx, conn); err != nil {
 		return fail(err)
-	}
-	if limit := mtuLimit(conn.pool); attrs.MTU > limit {
-		return fail(fmt.Errorf("afxdp: %s: MTU %d is more than the %d that fit %s; %s",
-			name, attrs.MTU, limit, chunksOf(conn.pool), mtuAdvice(name, attrs.MTU, limit)))
 	}
 	if !d.cfg.NoPromisc {
 		if err := conn.promisc.Add(attrs.Index, unix.PACKET_MR_PROMISC, nil); err != nil {
@@ -119,6 +123,9 @@ func (d *Device) connect(ctx context.Context) (*connection, error) {
 		d.queues = make([]*queue, n)
 		for i := range d.queues {
 			d.queues[i] = newQueue(conn.pool, d.posted(conn.pool, n))
+			if len(hints) > 0 {
+				d.queues[i].flags = mbuf.FlagRxMeta
+			}
 		}
 	}
 	conn.info.MTU = attrs.MTU
@@ -139,15 +146,51 @@ func (d *Device) posted(pool *mbuf.Pool, n int) int {
 	return max(min(d.cfg.FillRing, pool.Frames()/(4*n)), fillBatch)
 }
 
-// mtuLimit returns the largest MTU whose packets a pool's frames can hold.
-func mtuLimit(pool *mbuf.Pool) int { return pool.MaxPacket() - vlanHeader }
+// mtuLimit returns the largest MTU whose packets the pool's frames can hold.
+func (c *connection) mtuLimit() int { return c.whole(c.pool.MaxPacket()) - vlanHeader }
 
-// chunksOf words what a packet can have of a pool.
-func chunksOf(pool *mbuf.Pool) string {
-	if pool.MultiBuffer() {
-		return fmt.Sprintf("%d frames of %d bytes", mbuf.MaxSegments, pool.FrameSize())
+// errMTU is wrapped by errors of an MTU that is too large for the pool's frames.
+var errMTU = errors.New("MTU")
+
+// checkMTU refuses an interface with packets that the pool's frames cannot hold.
+func (c *connection) checkMTU() error {
+	a := c.link.Attrs()
+	limit := c.mtuLimit()
+	if a.MTU <= limit {
+		return nil
 	}
-	return fmt.Sprintf("frames of %d bytes", pool.FrameSize())
+	return fmt.Errorf("afxdp: %s: %w %d is more than the %d that fit %s; %s", a.Name, errMTU, a.MTU, limit, c.chunks(), mtuAdvice(a.Name, a.MTU, limit))
+}
+
+// chunks words what a packet can have of the pool.
+func (c *connection) chunks() string {
+	if c.multi {
+		return fmt.Sprintf("%d frames of %d bytes", mbuf.MaxSegments, c.pool.FrameSize())
+	}
+	text := fmt.Sprintf("frames of %d bytes", c.pool.FrameSize())
+	if c.zeroCopy && c.granule > 1 {
+		text += fmt.Sprintf(", of which driver %s uses whole KiB in zero-copy mode", driverName(c.link.Attrs().Name))
+	}
+	return text
+}
+
+// whole cuts a packet's length to what the NIC fills of a frame of that much room.
+func (c *connection) whole(n int) int {
+	if c.zeroCopy {
+		n -= n % c.granule
+	}
+	return n
+}
+
+// granuleOf returns in what units, in bytes, a driver tells its NIC how much room a frame
+// has in zero-copy mode: what does not fill one is not used, and a packet that is longer
+// comes in pieces, each as if it were a packet. It is BSIZEPKT of SRRCTL, in KiB
+// (igb_setup_srrctl, drivers/net/ethernet/intel/igb/igb_main.c, and igc_configure_rx_ring).
+func granuleOf(driver string) int {
+	if driver == "igb" || driver == "igc" {
+		return 1024
+	}
+	return 1
 }
 
 // mtuAdvice says how to make it fit.
@@ -204,7 +247,11 @@ func (d *Device) attachError(mode string, err error) error {
 			}
 		}
 	}
-	return d.failed("attach the XDP program in "+mode+" mode", err)
+	err = d.failed("attach the XDP program in "+mode+" mode", err)
+	if l, lerr := netlink.LinkByName(d.cfg.Interface); lerr == nil && errors.Is(err, unix.EINVAL) && l.Attrs().MTU > 1500 {
+		err = fmt.Errorf("%w; the driver may not take one at an MTU of %d: ip link set dev %s mtu 1500", err, l.Attrs().MTU, d.cfg.Interface)
+	}
+	return err
 }
 
 // foreignProgram refuses an interface with an XDP program that is not ours.
@@ -231,9 +278,21 @@ const bindTime = 2 * time.Second
 func (d *Device) openSockets(ctx context.Context, conn *connection) error {
 	tryZeroCopy := !conn.generic && (d.cfg.Mode == ModeZeroCopy || d.cfg.Mode == ModeAuto)
 	if tryZeroCopy && d.cfg.Mode == ModeAuto {
-		if f := xdpFeatures(conn.ifindex); f != nil && !f.ZeroCopy {
+		if f := conn.features; f != nil && !f.ZeroCopy {
 			tryZeroCopy = false // the driver says no: spare the attempt
 			conn.refused = fmt.Sprintf("not offered by driver %s", driverName(d.cfg.Interface))
+		} else if f != nil && f.ZeroCopyBuffers < 2 && d.wantsMulti(d.class(true), conn.link.Attrs().MTU) {
+			tryZeroCopy = false // the same, and a pool that nobody would use
+			conn.refused = fmt.Sprintf("not offered by driver %s for packets of several frames", driverName(d.cfg.Interface))
+		}
+	}
+	if tryZeroCopy && d.cfg.TxChecksum {
+		if err := d.offloads(conn); err != nil {
+			if d.cfg.Mode == ModeZeroCopy {
+				return err
+			}
+			tryZeroCopy = false
+			conn.refused = err.Error()
 		}
 	}
 	if tryZeroCopy {
@@ -246,11 +305,17 @@ func (d *Device) openSockets(ctx context.Context, conn *connection) error {
 			err = step.Err // without the advice: it has been taken
 		}
 		conn.refused = fmt.Sprintf("refused by driver %s: %v", driverName(d.cfg.Interface), err)
+		if errors.Is(err, errMTU) {
+			conn.refused = err.Error()
+		}
 		if conn.multi {
 			conn.refused += fmt.Sprintf(" (for packets of several frames; %s)", withoutFrags(conn))
 		}
 	}
 	err := d.openSocketsMode(ctx, conn, false)
+	if d.cfg.TxChecksum && errors.Is(err, unix.EINVAL) {
+		err = fmt.Errorf("%w; tx-checksum=on needs Linux 6.8: tx-checksum=off does without", err)
+	}
 	if conn.multi && errors.Is(err, unix.EINVAL) {
 		err = fmt.Errorf("%w; %s", err, withoutFrags(conn))
 	}
@@ -267,17 +332,26 @@ func withoutFrags(conn *connection) string {
 	return fmt.Sprintf("without, the MTU, now %d, may be %d at most: frags=off, and %s", a.MTU, one, mtuAdvice(a.Name, a.MTU, one))
 }
 
+// class is what pool the port asks for, but for MultiBuffer.
+func (d *Device) class(zeroCopy bool) pmd.Class {
+	return pmd.Class{
+		NUMANode: d.ns.NUMANode(d.cfg.Interface), ZeroCopy: zeroCopy,
+		FrameSize: d.cfg.FrameSize, Headroom: d.cfg.Headroom, Pages: d.cfg.Pages,
+	}
+}
+
 // openSocketsMode opens the sockets in one mode, or none.
 func (d *Device) openSocketsMode(ctx context.Context, conn *connection, zeroCopy bool) error {
 	conn.zeroCopy = zeroCopy
 	if len(d.queues) > 0 {
 		conn.pool = d.queues[0].pool
 	} else {
-		class := pmd.Class{
-			NUMANode: d.ns.NUMANode(d.cfg.Interface), ZeroCopy: zeroCopy,
-			FrameSize: d.cfg.FrameSize, Headroom: d.cfg.Headroom, Pages: d.cfg.Pages,
+		class := d.class(zeroCopy)
+		mtu := conn.link.Attrs().MTU
+		class.MultiBuffer = d.wantsMulti(class, mtu)
+		if n := d.env.MaxLen(class); class.FrameSize == 0 && !class.MultiBuffer && mtu <= n-vlanHeader && mtu > conn.whole(n)-vlanHeader {
+			class.FrameSize = 4096 // the larger of the two there are
 		}
-		class.MultiBuffer = d.wantsMulti(class, conn.link.Attrs().MTU)
 		p, err := d.env.Pool(class)
 		if err != nil {
 			return fmt.Errorf("afxdp: %s: %w", d.cfg.Interface, err)
@@ -285,6 +359,9 @@ func (d *Device) openSocketsMode(ctx context.Context, conn *connection, zeroCopy
 		conn.pool = p
 	}
 	conn.multi = conn.pool.MultiBuffer()
+	if err := conn.checkMTU(); err != nil {
+		return err
+	}
 	deadline := time.Now().Add(bindTime)
 	for i := range conn.socks {
 		if err := d.openSocket(ctx, conn, i, deadline); err != nil {
@@ -312,9 +389,10 @@ func (d *Device) openSocket(ctx context.Context, conn *connection, i int, deadli
 		Name: d.cfg.Interface, Ifindex: uint32(conn.ifindex), Queue: uint32(d.cfg.Queue + i),
 		RxRing: uint32(d.cfg.RxRing), TxRing: uint32(d.cfg.TxRing), FillRing: uint32(d.cfg.FillRing), CompRing: uint32(d.cfg.CompRing),
 		Bind: flags, Mem: pool.Mem(), FrameSize: uint32(pool.FrameSize()), Headroom: uint32(pool.Headroom()),
+		TxMetadata: d.cfg.TxChecksum,
 	}
 	for {
-		s, err := d.drv.open(umemKey{pool, conn.zeroCopy, !d.cfg.NoNeedWakeup}, cfg)
+		s, err := d.drv.open(umemKey{pool, conn.zeroCopy, !d.cfg.NoNeedWakeup, d.cfg.TxChecksum}, cfg)
 		if err == nil {
 			if err := d.prepare(conn, s); err != nil {
 				return errors.Join(err, d.drv.close(s))

@@ -39,6 +39,8 @@ type umemKey struct {
 	pool       *mbuf.Pool
 	zeroCopy   bool
 	needWakeup bool
+	// txMeta: it was registered with room for requests.
+	txMeta bool
 }
 
 // NewDriver returns a driver with no port open.

@@ -53,6 +53,7 @@ func (d *Device) describe(c *connection) pmd.Info {
 		}
 		return nil
 	})
+	set("metadata", strings.Join(d.metadata(), ", "))
 	set("channels", d.channelsObtained(c))
 	set("posted", d.postedObtained())
 	if c.refused != "" {
@@ -78,6 +79,21 @@ func (d *Device) describeRings(c *connection, set func(key, value string)) {
 		}
 	}
 	set("rings", fmt.Sprintf("rx %d, tx %d, fill %d, comp %d", rx, tx, fill, comp))
+}
+
+// metadata names what packets carry besides their bytes.
+func (d *Device) metadata() (list []string) {
+	for _, m := range []struct {
+		on   bool
+		name string
+	}{
+		{d.cfg.RxTimestamp, "rx-timestamp"}, {d.cfg.RxHash, "rx-hash"}, {d.cfg.RxVLAN, "rx-vlan"}, {d.cfg.TxChecksum, "tx-checksum"},
+	} {
+		if m.on {
+			list = append(list, m.name)
+		}
+	}
+	return list
 }
 
 func onOff(on bool) string {
@@ -119,8 +135,8 @@ func linkState(l netlink.Link, c *connection) (up bool, detail string) {
 	if up, detail = netif.LinkState(l); !up {
 		return up, detail
 	}
-	if a := l.Attrs(); a.MTU > mtuLimit(c.pool) {
-		return true, fmt.Sprintf("MTU %d is more than the %d that fit %s: longer packets are lost, counted as rx_dropped", a.MTU, mtuLimit(c.pool), chunksOf(c.pool))
+	if a := l.Attrs(); a.MTU > c.mtuLimit() {
+		return true, fmt.Sprintf("MTU %d is more than the %d that fit %s: longer packets are lost, counted as rx_dropped", a.MTU, c.mtuLimit(), c.chunks())
 	}
 	return true, ""
 }

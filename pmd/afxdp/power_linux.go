@@ -35,7 +35,7 @@ func (d *Device) call(fn func(l netlink.Link) error) error {
 // SetMTU implements pmd.MTUSetter: it sets the MTU of the interface, at most what fits the
 // chunks of a packet. The kernel has limits of its own while an XDP program is attached.
 func (d *Device) SetMTU(mtu int) error {
-	return d.call(func(l netlink.Link) error { return d.powers.SetMTU(l, mtu, mtuLimit(d.conn.pool)) })
+	return d.call(func(l netlink.Link) error { return d.powers.SetMTU(l, mtu, d.conn.mtuLimit()) })
 }
 
 // SetMAC implements pmd.MACSetter: it sets the address of the interface.

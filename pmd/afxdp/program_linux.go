@@ -19,13 +19,14 @@ type program struct {
 	queue int
 }
 
-// loadProgram loads the program for queues 0 to queues-1.
-func loadProgram(queues int) (*xdp.Program, error) {
-	p, err := newProgram(queues)
+// loadProgram loads the program for queues 0 to queues-1, and if it is to have hints, for
+// this interface.
+func loadProgram(queues, ifindex int, hints []hint) (*xdp.Program, error) {
+	p, err := newProgram(queues, ifindex, hints)
 	if err == nil {
 		return p, nil
 	}
-	if errors.Is(err, unix.EPERM) {
+	if errors.Is(err, unix.EPERM) || len(hints) > 0 {
 		return nil, err
 	}
 	// A kernel without frags support (before 5.18) refuses the flag.
@@ -44,8 +45,9 @@ const redirectName = "pmd_redirect"
 // of the flags of bpf_redirect_map are the answer for an empty slot (kernel 5.3,
 // include/uapi/linux/bpf.h). It accepts frames of several buffers, without which
 // some drivers refuse a large MTU. Its maps have the shapes that xdp.Program
-// knows, so that Register works on it.
-func newProgram(queues int) (*xdp.Program, error) {
+// knows, so that Register works on it. With hints, which only a program for one
+// interface may ask for, it writes them in front of the packet: see hints_linux.go.
+func newProgram(queues, ifindex int, hints []hint) (*xdp.Program, error) {
 	sockets, err := ebpf.NewMap(&ebpf.MapSpec{
 		Name: "pmd_xsks", Type: ebpf.XSKMap, KeySize: 4, ValueSize: 4, MaxEntries: uint32(queues),
 	})
@@ -60,17 +62,24 @@ func newProgram(queues int) (*xdp.Program, error) {
 	}
 	const rxQueueIndex = 16 // offsetof(struct xdp_md, rx_queue_index)
 	const xdpPass = 2
-	prog, err := ebpf.NewProgram(&ebpf.ProgramSpec{
-		Name: redirectName, Type: ebpf.XDP, License: "BSD",
-		Flags: unix.BPF_F_XDP_HAS_FRAGS,
-		Instructions: asm.Instructions{
-			asm.LoadMem(asm.R2, asm.R1, rxQueueIndex, asm.Word),
-			asm.LoadMapPtr(asm.R1, sockets.FD()),
-			asm.Mov.Imm(asm.R3, xdpPass),
-			asm.FnRedirectMap.Call(),
-			asm.Return(),
-		},
-	})
+	spec := &ebpf.ProgramSpec{Name: redirectName, Type: ebpf.XDP, License: "BSD", Flags: unix.BPF_F_XDP_HAS_FRAGS}
+	ctx := asm.R1
+	if len(hints) > 0 {
+		// Its functions are for programs under a licence that the GPL allows.
+		spec.License = "Dual BSD/GPL"
+		spec.Flags |= unix.BPF_F_XDP_DEV_BOUND_ONLY
+		spec.Ifindex = uint32(ifindex)
+		spec.Instructions = writeHints(hints)
+		ctx = hintsCtx
+	}
+	spec.Instructions = append(spec.Instructions,
+		asm.LoadMem(asm.R2, ctx, rxQueueIndex, asm.Word).WithSymbol(redirectLabel),
+		asm.LoadMapPtr(asm.R1, sockets.FD()),
+		asm.Mov.Imm(asm.R3, xdpPass),
+		asm.FnRedirectMap.Call(),
+		asm.Return(),
+	)
+	prog, err := ebpf.NewProgram(spec)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("load the XDP program: %w", err), qs.Close(), sockets.Close())
 	}

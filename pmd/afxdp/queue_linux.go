@@ -29,8 +29,10 @@ type queue struct {
 	meta     mbuf.Meta
 	target   int // chunks to keep posted for receiving
 	pause    int // turns until the next kick of a ring that is stuck
-	// multi: packets may have several frames. It never changes.
+	// multi: packets may have several frames. It never changes, as flags, which every
+	// received frame has in its Meta.
 	multi bool
+	flags mbuf.Meta
 	manner
 
 	// Statistics: the owner's.
@@ -80,7 +82,7 @@ func newQueue(pool *mbuf.Pool, target int) *queue {
 // Bind implements pmd.Queue.
 func (q *queue) Bind(b pmd.Binding) {
 	q.cache = b.Local.Add(q.pool)
-	q.meta = q.pool.Meta(b.Port)
+	q.meta = q.pool.Meta(b.Port) | q.flags
 	q.fillUp()
 }
 

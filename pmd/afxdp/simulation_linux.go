@@ -50,7 +50,7 @@ func NewSimulation(cfg SimulationConfig, env pmd.Env) ([]pmd.Device, error) {
 		}
 		q := newQueue(pool, cfg.Ring)
 		q.rings, q.manner = side.Rings(), manner{zeroCopy: true, needWakeup: true}
-		q.setMTU(mtuLimit(pool))
+		q.setMTU(pool.MaxLen() - vlanHeader)
 		s.ports = append(s.ports, &simulatedPort{name: fmt.Sprintf("sim%d", i), queue: q, side: side, left: make(chan struct{})})
 	}
 	started := make(chan error)
@@ -111,7 +111,7 @@ type simulatedPort struct {
 func (p *simulatedPort) Info() pmd.Info {
 	return pmd.Info{
 		Name: p.name, Driver: "afxdp", Mode: "simulated", MAC: pmd.LocalMAC("afxdp", p.name),
-		MTU: mtuLimit(p.queue.pool), NUMANode: -1, Up: !p.closing.Load(),
+		MTU: p.queue.pool.MaxLen() - vlanHeader, NUMANode: -1, Up: !p.closing.Load(),
 	}
 }
 

@@ -81,7 +81,7 @@ func (t *trial) close() {
 
 // programs tries to attach a program in the driver, first one that knows frags.
 func (t *trial) programs() error {
-	p, err := newProgram(tryQueues)
+	p, err := newProgram(tryQueues, 0, nil)
 	frags := err
 	if err == nil {
 		t.undo = append(t.undo, p.Close)
@@ -104,7 +104,7 @@ func (t *trial) programs() error {
 			return fmt.Errorf("afxdp: %s: set the MTU: %w", name, err)
 		}
 	}
-	if p, err = loadProgram(tryQueues); err == nil {
+	if p, err = loadProgram(tryQueues, 0, nil); err == nil {
 		t.undo = append(t.undo, p.Close)
 		var l link.Link
 		if l, err = link.AttachXDP(link.XDPOptions{Program: p.Program, Interface: t.ifindex, Flags: link.XDPDriverMode}); err == nil {

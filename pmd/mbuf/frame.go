@@ -24,6 +24,12 @@ const (
 	// burst (XDP_PKT_CONTD, include/uapi/linux/if_xdp.h). Only frames of a pool
 	// that is MultiBuffer have it.
 	FlagMore Meta = 1 << 0
+	// FlagTxMeta marks the first frame of a packet with a request to the NIC in front
+	// of it (XDP_TX_METADATA, the same file): see Mem.RequestChecksum.
+	FlagTxMeta Meta = 1 << 1
+	// FlagRxMeta marks a frame of a port that was asked to tell more of what it
+	// receives: see Mem.RxMeta.
+	FlagRxMeta Meta = 1 << 2
 )
 
 // MaxSegments is the most frames that a packet may have. It is what the kernel

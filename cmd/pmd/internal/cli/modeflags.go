@@ -13,7 +13,7 @@ import (
 // flag that was not given is nil; in JSON they are those of forward.Options, with
 // which the control socket and the engine work.
 type ModeFlags struct {
-	Csum *string `apply:"live" placeholder:"WHAT" help:"Mode csum: verify counts wrong checksums, rewrite mends them as well (default rewrite)." json:"csum,omitempty"`
+	Csum *string `apply:"live" placeholder:"WHAT" help:"Mode csum: verify counts wrong checksums, rewrite mends them as well, offload leaves them to the output port where that has tx-checksum=on (default rewrite)." json:"csum,omitempty"`
 
 	TxSize  *string `apply:"live" placeholder:"N|imix" help:"Modes txonly and flowgen: bytes of a frame without its check sequence, 60 to 9216, or a mix of 60, 590 and 1514 (default 64)." json:"tx_size,omitempty"`
 	TxRate  *uint64 `apply:"live" placeholder:"PPS" help:"Modes txonly and flowgen: frames a second on each port (default 0: as many as it takes)." json:"tx_rate,omitempty"`

@@ -17,7 +17,7 @@ func TestModeFlagMistakes(t *testing.T) {
 		"--tx-size huge":                  "--tx-size huge: use 60 to 9216 bytes, or imix",
 		"--tx-rate 2000000000":            "--tx-rate 2000000000: use 1 to 1000000000",
 		"--tx-flows=-1":                   "--tx-flows -1: use 1 to 1048576",
-		"--csum mend":                     "--csum mend: use verify or rewrite",
+		"--csum mend":                     "--csum mend: use verify, rewrite or offload",
 		"--ip-src 192.0.2.1 --ip-dst ::1": "--ip-dst ::1: use an address of the kind of --ip-src",
 		"--ip-src 192.0.2":                "--ip-src 192.0.2: use an IPv4 or IPv6 address",
 		"--eth-peer zz":                   `peer "zz": write a MAC`,

@@ -203,6 +203,26 @@ func (a *archive) fetch(ctx context.Context, dir string, packages []string) erro
 	return a.unpack(ctx, debs, dir)
 }
 
+// fetchProgram is fetch for a program of a suite: of what it depends on, what the system
+// does not have comes along.
+func (a *archive) fetchProgram(ctx context.Context, dir, suite, name string) error {
+	debs, err := os.MkdirTemp(a.dir, "download-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(debs)
+	if err := os.Mkdir(filepath.Join(debs, "partial"), 0o755); err != nil {
+		return err
+	}
+	// Nothing is installed, so the system's package database need not be locked.
+	_, err = a.tool(ctx, debs, "apt-get", "-o", "Debug::NoLocking=1", "-o", "Dir::Cache::Archives="+debs,
+		"-t", suite, "--no-install-recommends", "--download-only", "-y", "install", name)
+	if err != nil {
+		return fmt.Errorf("download %s of %s: %w", name, suite, err)
+	}
+	return a.unpack(ctx, debs, dir)
+}
+
 // unpack unpacks every package in a folder into dir, which appears only when all
 // of it is there.
 func (a *archive) unpack(ctx context.Context, debs, dir string) error {

@@ -29,7 +29,8 @@
 // into docs/drivers.md, with -newest it takes the newest kernels there are, with
 // -guest.run it runs some of the guest's tests only. PMD_VM_CACHE names the folder for
 // kernels and logs, PMD_VM_QEMU the emulator, and PMD_VM_IGB=on adds igb, for which
-// QEMU must be 8 or later.
+// QEMU must be 8 or later: if it is not, one is fetched from bookworm-backports and
+// unpacked beside the system's.
 //
 // # Concurrency
 //

@@ -73,6 +73,15 @@ func (f *fakeArchive) run(_ context.Context, dir, name string, args ...string) (
 	case name == "apt-cache":
 		f.calls = append(f.calls, "names")
 		return strings.Join(f.names, "\n"), nil
+	case name == "apt-get" && slices.Contains(args, "install"):
+		f.calls = append(f.calls, "install")
+		if !slices.Contains(args, "--download-only") || !slices.Contains(args, "Dir::Cache::Archives="+dir) {
+			return "", errors.New("that would touch the system")
+		}
+		if f.download != nil {
+			return "", f.download
+		}
+		return "", os.WriteFile(filepath.Join(dir, args[len(args)-1]+".deb"), []byte("deb"), 0o644)
 	case name == "apt-get" && slices.Contains(args, "download"):
 		f.calls = append(f.calls, "download")
 		if f.download != nil {
@@ -174,6 +183,55 @@ func TestKernelFailures(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestQEMU(t *testing.T) {
+	f := &fakeArchive{contents: []string{qemuProgram, "usr/share/seabios/bios.bin"}}
+	s := f.store(t)
+	command, err := s.QEMU(t.Context())
+	require.NoError(t, err)
+	line := strings.Join(command, " ")
+	own := filepath.Join(s.Dir, "qemu")
+	require.Contains(t, line, " "+filepath.Join(own, qemuProgram)+" ")
+	require.Contains(t, line, "-L "+filepath.Join(own, "usr/share/seabios"), "it takes its own firmware")
+	require.Contains(t, line, "QEMU_MODULE_DIR="+own, "and modules")
+	require.Equal(t, []string{"update", "install", "unpack"}, f.calls)
+	_, err = s.QEMU(t.Context())
+	require.NoError(t, err)
+	require.Len(t, f.calls, 3, "the second time it is there")
+
+	for name, c := range map[string]struct {
+		spoil func(*fakeArchive)
+		want  string
+	}{
+		"damaged download":     {func(f *fakeArchive) { f.download = errors.New("Hash Sum mismatch") }, "download qemu-system-x86 of bookworm-backports: Hash Sum"},
+		"full disk":            {func(f *fakeArchive) { f.unpack = errors.New("No space left on device") }, "unpack qemu-system-x86.deb: No space left"},
+		"a package without it": {func(f *fakeArchive) { f.contents = f.contents[1:] }, "no such file"},
+		"no such package":      {func(f *fakeArchive) { f.update, f.download = errors.New("could not resolve"), errors.New("no package") }, "could not resolve"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := &fakeArchive{contents: []string{qemuProgram, "x"}}
+			c.spoil(f)
+			_, err := f.store(t).QEMU(t.Context())
+			require.ErrorContains(t, err, "QEMU of bookworm-backports: fetch: ")
+			require.ErrorContains(t, err, c.want)
+		})
+	}
+	s = NewStore(t.TempDir())
+	s.open = func() (*archive, error) { return nil, errors.New("the system is another") }
+	_, err = s.QEMU(t.Context())
+	require.ErrorIs(t, err, ErrNoArchive)
+}
+
+func TestQEMUVersion(t *testing.T) {
+	major, version, err := QEMUVersion(t.Context(), []string{"echo", "QEMU emulator version 10.0.2 (Debian)"})
+	require.NoError(t, err)
+	require.Equal(t, 10, major)
+	require.Equal(t, "10.0.2", version)
+	_, _, err = QEMUVersion(t.Context(), []string{"echo", "hello"})
+	require.ErrorContains(t, err, "does not tell its version")
+	_, _, err = QEMUVersion(t.Context(), []string{"sh", "-c", "echo libx.so: no such file >&2; exit 127"})
+	require.ErrorContains(t, err, "libx.so")
 }
 
 func TestNoArchive(t *testing.T) {

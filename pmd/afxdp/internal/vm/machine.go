@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -39,8 +40,8 @@ func (n NIC) MAC() string {
 type Machine struct {
 	// Name is the first part of the names of its logs.
 	Name string
-	// QEMU is the program. Default: qemu-system-x86_64.
-	QEMU string
+	// QEMU is the program and its first arguments. Default: qemu-system-x86_64.
+	QEMU []string
 	// Kernel and Initramfs are the files to boot.
 	Kernel, Initramfs string
 	// NICs are its cards. NewNICs, if not nil, makes new ones for each run.
@@ -82,8 +83,8 @@ const attempts = 2
 // returns its report. first is why there was a second run, if it was the good one.
 // Each run has logs of its own, which stay. The error wraps an *Error for each run.
 func (m Machine) Run(ctx context.Context) (r *Report, first, err error) {
-	if m.QEMU == "" {
-		m.QEMU = "qemu-system-x86_64"
+	if len(m.QEMU) == 0 {
+		m.QEMU = []string{"qemu-system-x86_64"}
 	}
 	if m.CPUs == 0 {
 		m.CPUs = 2
@@ -184,8 +185,8 @@ const firstFile = 3
 
 // argv is QEMU's command line, and the files it refers to by number.
 func (m Machine) argv(console, results string) (argv []string, files []*os.File) {
-	argv = []string{
-		m.QEMU, "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-monitor", "none",
+	argv = append(slices.Clone(m.QEMU), []string{
+		"-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-monitor", "none",
 		// QEMU 7.2 spoils the flags after a CMPXCHG16B, on which a 6.12 kernel was seen
 		// to die early; without the instruction a kernel does as well.
 		"-M", "q35", "-accel", "tcg,thread=multi", "-cpu", "max,-cx16",
@@ -195,7 +196,7 @@ func (m Machine) argv(console, results string) (argv []string, files []*os.File)
 		// nothing but the tests' own frames is on the wires.
 		"-append", "console=ttyS0 loglevel=5 panic=-1 oops=panic net.ifnames=0 ipv6.disable=1 mitigations=off -- " + strings.Join(m.Args, " "),
 		"-serial", "file:" + console, "-serial", "file:" + results,
-	}
+	}...)
 	for i, n := range m.NICs {
 		device := fmt.Sprintf("%s,netdev=n%d,mac=%s", n.Model, i, n.MAC())
 		if n.Model == "igb" {

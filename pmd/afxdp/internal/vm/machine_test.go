@@ -146,7 +146,7 @@ func TestStartEndsItsProcess(t *testing.T) {
 }
 
 func TestArgv(t *testing.T) {
-	m := Machine{QEMU: "q", Kernel: "k", Initramfs: "i", CPUs: 2, Memory: 512, Args: []string{"-test.v"}, NICs: []NIC{
+	m := Machine{QEMU: []string{"q"}, Kernel: "k", Initramfs: "i", CPUs: 2, Memory: 512, Args: []string{"-test.v"}, NICs: []NIC{
 		{Model: "virtio-net-pci", Options: "x=on", Hub: 1}, {Model: "igb", Hub: 1, Far: true},
 	}}
 	m.NICs = append(m.NICs, NIC{Model: "virtio-net-pci", Hub: 2, Taps: []*os.File{os.Stdin, os.Stdout}}, NIC{Model: "e1000e", Hub: 2, Far: true, Taps: []*os.File{os.Stderr}})

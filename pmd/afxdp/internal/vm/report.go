@@ -58,11 +58,17 @@ const (
 	MultiBufZC     Feature = "multi-buffer, zero-copy"
 	SharedUMEMCopy Feature = "shared UMEM, copy"
 	SharedUMEMZC   Feature = "shared UMEM, zero-copy"
+	RxHash         Feature = "RX hash"
+	RxTimestamp    Feature = "RX timestamp"
+	RxVLAN         Feature = "RX VLAN tag"
+	TxChecksumCopy Feature = "TX checksum, copy"
+	TxChecksumZC   Feature = "TX checksum, zero-copy"
 )
 
 // Features returns all of them in the order of the table.
 func Features() []Feature {
-	return []Feature{Native, Copy, ZeroCopy, NeedWakeup, BusyPoll, MultiBufCopy, MultiBufZC, SharedUMEMCopy, SharedUMEMZC}
+	return []Feature{Native, Copy, ZeroCopy, NeedWakeup, BusyPoll, MultiBufCopy, MultiBufZC, SharedUMEMCopy, SharedUMEMZC,
+		RxHash, RxTimestamp, RxVLAN, TxChecksumCopy, TxChecksumZC}
 }
 
 // Yes is what Offer.Has holds for a feature that is there.

@@ -53,6 +53,9 @@ type Config struct {
 	// Headroom is kept free in front of a received packet beyond the kernel's
 	// own 256 bytes, in bytes.
 	Headroom uint32
+	// TxMetadata lets frames carry a request in front of them (mbuf.FlagTxMeta). A
+	// socket that shares a UMEM has what that was registered with.
+	TxMetadata bool
 	// SndBuf is the socket's send buffer in bytes; the kernel doubles it. In
 	// copy mode each frame on its way counts against it with its buffer and
 	// overhead, and the usual 212,992 bytes end at some 270 small frames.

@@ -158,9 +158,10 @@ func (r *TxRing) PostPackets(src []mbuf.Frame, posted *mbuf.FrameSet) (n, packet
 			why = NotOurs
 			break
 		}
+		keep := mbuf.FlagMore | r.keep // of the first frame; clean options otherwise
 		for _, f := range packet {
-			// Clean options but for the one that this is about.
-			r.descs[(r.own+uint32(n))&(r.size-1)] = mbuf.Frame{Addr: f.Addr, Len: f.Len, Meta: f.Meta & mbuf.FlagMore}
+			r.descs[(r.own+uint32(n))&(r.size-1)] = mbuf.Frame{Addr: f.Addr, Len: f.Len, Meta: f.Meta & keep}
+			keep = mbuf.FlagMore
 			n++
 		}
 		packets++
@@ -176,6 +177,9 @@ func (r *TxRing) PostPackets(src []mbuf.Frame, posted *mbuf.FrameSet) (n, packet
 // packet and leaves the rest of it to be sent as one of its own.
 func (r *TxRing) acceptable(packet []mbuf.Frame) bool {
 	if len(packet) > mbuf.MaxSegments || packet[len(packet)-1].Meta&mbuf.FlagMore != 0 {
+		return false
+	}
+	if r.keep != 0 && r.withRoom(packet) < len(packet) {
 		return false
 	}
 	bytes := uint64(0)

@@ -8,6 +8,8 @@ import (
 
 	"golang.org/x/sys/cpu"
 	"golang.org/x/sys/unix"
+
+	"example.org/pmd/pmd/mbuf"
 )
 
 // Socket is an AF_XDP socket bound to one queue of an interface. Its rings and
@@ -57,7 +59,7 @@ func (s *Socket) setUp() error {
 		return c.fail(StepSndBuf, err)
 	}
 	if c.SharedFD == 0 {
-		if err := s.registerUmem(c.Mem, c.FrameSize, c.Headroom); err != nil {
+		if err := s.registerUmem(c.Mem, c.FrameSize, c.Headroom, c.TxMetadata); err != nil {
 			return c.fail(StepUmem, err)
 		}
 	}
@@ -137,6 +139,9 @@ func (s *Socket) mapRings() error {
 		}
 	}
 	s.attach(views[0], views[1], views[2], views[3], c.FrameSize)
+	if c.TxMetadata {
+		s.Tx.keep = mbuf.FlagTxMeta
+	}
 	return nil
 }
 

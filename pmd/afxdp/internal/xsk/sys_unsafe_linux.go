@@ -8,19 +8,26 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"example.org/pmd/pmd/mbuf"
 )
 
 // registerUmem registers mem as the socket's UMEM (XDP_UMEM_REG). The structure
 // has grown twice: 24 bytes, then flags, then tx_metadata_len in what had been
 // padding. All of today's 32 bytes are passed, zero where nothing is asked, and
 // a kernel that knows fewer takes those it knows.
-func (s *Socket) registerUmem(mem []byte, chunk, headroom uint32) error {
+func (s *Socket) registerUmem(mem []byte, chunk, headroom uint32, txMetadata bool) error {
 	reg := unix.XDPUmemReg{
 		// A number to the kernel; it pins the pages before the call returns,
 		// and they are not on the Go heap, where they could move.
 		Addr: uint64(uintptr(unsafe.Pointer(unsafe.SliceData(mem)))),
 		Len:  uint64(len(mem)),
 		Size: chunk, Headroom: headroom,
+	}
+	if txMetadata {
+		// Linux 6.8 had the length without the flag for a while; a kernel that knows
+		// neither refuses the flag.
+		reg.Flags, reg.Tx_metadata_len = unix.XDP_UMEM_TX_METADATA_LEN, mbuf.MetaLen
 	}
 	_, _, errno := unix.Syscall6(unix.SYS_SETSOCKOPT, uintptr(s.fd), unix.SOL_XDP, unix.XDP_UMEM_REG,
 		uintptr(unsafe.Pointer(&reg)), unsafe.Sizeof(reg), 0)

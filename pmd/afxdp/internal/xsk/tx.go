@@ -15,6 +15,8 @@ type TxRing struct {
 	// taken is how far the kernel has got as far as we can know: its published
 	// index, and the dropped frames it told of that are not in that yet.
 	taken uint32
+	// keep is what of a frame's Meta the kernel gets: FlagTxMeta or nothing.
+	keep  mbuf.Meta
 	descs []mbuf.Frame
 }
 
@@ -25,8 +27,8 @@ func (r *TxRing) SetMaxLen(n int) {
 }
 
 // Post puts src[:n] into the ring and enters the chunks into posted. Only the
-// address and length of a frame go to the kernel, with clean options: anything
-// else there would stop the ring. why tells why src[n] was not taken, and is
+// address and length of a frame go to the kernel, with clean options (but for
+// FlagTxMeta, where Config.TxMetadata is set): anything else there would stop the ring. why tells why src[n] was not taken, and is
 // Accepted if all were. The checks are those of xp_aligned_validate_desc
 // (net/xdp/xsk_queue.h), since the kernel skips a bad descriptor without
 // completing it and sends nothing behind it in the same call.
@@ -64,10 +66,32 @@ func (r *TxRing) put(run, src []mbuf.Frame, posted *mbuf.FrameSet) (n int, why R
 	if n = r.sendable(src); n < len(src) {
 		why = BadLength
 	}
-	if k := posted.AddFrames(run, src[:n]); k < n {
+	if r.keep != 0 {
+		if k := r.withRoom(src[:n]); k < n {
+			n, why = k, BadLength
+		}
+	}
+	k := posted.AddFrames(run, src[:n])
+	if r.keep != 0 {
+		for i := range run[:k] {
+			run[i].Meta = src[i].Meta & r.keep
+		}
+	}
+	if k < n {
 		return k, NotOurs
 	}
 	return n, why
+}
+
+// withRoom returns how many frames from the first on have room for a request in front of
+// them, which the kernel wants of all once it wants it of any (xp_aligned_validate_desc).
+func (r *TxRing) withRoom(src []mbuf.Frame) int {
+	for i := range src {
+		if src[i].Addr&uint64(r.geo.chunk-1) < mbuf.MetaLen {
+			return i
+		}
+	}
+	return len(src)
 }
 
 // sendable returns how many frames from the first on have a length that the

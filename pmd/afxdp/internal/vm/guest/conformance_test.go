@@ -10,16 +10,22 @@ import (
 
 	"example.org/pmd/pmd"
 	"example.org/pmd/pmd/afxdp"
+	"example.org/pmd/pmd/mbuf"
 	"example.org/pmd/pmd/pmdtest"
 )
 
 // The conformance suite in each mode that the driver has.
 func TestConformance(t *testing.T) {
 	p := pair(t, 1)
+	pool := mbuf.Config{}
+	if driverOf(p.port) == "igb" {
+		pool.FrameSize = 4096 // for whole packets in zero-copy mode
+	}
 	for _, mode := range modes(t, p.port) {
 		t.Run(mode, func(t *testing.T) {
 			pmdtest.TestDevice(t, pmdtest.Harness{
 				Async: true,
+				Pool:  pool,
 				Open: func(t testing.TB, env pmd.Env) pmdtest.Setup {
 					spec, err := pmd.ParseSpec(p.port + ",mode=" + mode)
 					require.NoError(t, err)

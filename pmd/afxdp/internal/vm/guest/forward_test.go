@@ -8,8 +8,10 @@ import (
 	"encoding/binary"
 	"fmt"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"net"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -23,14 +25,14 @@ import (
 
 	"example.org/pmd/dataplane"
 	"example.org/pmd/dataplane/forward"
+	"example.org/pmd/dataplane/packet"
 	"example.org/pmd/pmd"
 	"example.org/pmd/pmd/afxdp"
 	"example.org/pmd/pmd/afxdp/internal/vm"
-	"example.org/pmd/pmd/mbuf"
 )
 
 const (
-	// frames is how many go each way in a run.
+	// frames is how many go each way in a run, if it does not say otherwise.
 	frames = 1000
 	// window is how many of them may be on their way: less than any queue of the
 	// cards and hubs holds, so that what is lost was lost by us.
@@ -50,15 +52,92 @@ func TestForward(t *testing.T) {
 	}
 }
 
-// The same with packets at another place of the chunk, and chunks of another size.
-func TestForwardHeadroom(t *testing.T) {
+// What a port can be told to do otherwise: each forwards as well.
+func TestForwardOptions(t *testing.T) {
+	const huge = "/proc/sys/vm/nr_hugepages"
+	require.NoError(t, os.WriteFile(huge, []byte("40"), 0), "pages of 2 MiB for a pool of 64 MiB")
+	t.Cleanup(func() { require.NoError(t, os.WriteFile(huge, []byte("0"), 0)) })
+	type try struct{ options, key, obtained string }
+	wakeups := []try{
+		{"need-wakeup=off", "need-wakeup", "off"},
+		{"busy-poll=64", "busy-poll", "preferred"},
+	}
+	memory := []try{ // which tests on veths try in copy mode
+		{"headroom=128,rx-ring=256,tx-ring=256,fill-ring=512", "rings", "rx 256, tx 256, fill 512, comp 256"},
+		{"frame-size=4096,headroom=192,frags=off", "frame-size", "4096, headroom 192"},
+		{"huge-pages=on", "pages", "huge 2M"},
+		{"huge-pages=off", "pages", "4k"},
+	}
 	for _, mode := range modes(t, pair(t, 1).port) {
-		for _, pool := range []mbuf.Config{{Headroom: 128}, {FrameSize: 4096, Headroom: 192}} {
-			t.Run(fmt.Sprintf("%s/frame=%d/headroom=%d", mode, pool.FrameSize, pool.Headroom), func(t *testing.T) {
-				pool.Frames = 8192
-				newRig(t, mode, "io", dataplane.Config{Pool: pool}).carries()
+		tries := wakeups
+		if mode == afxdp.ModeZeroCopy {
+			tries = slices.Concat(wakeups, memory)
+		}
+		for _, c := range tries {
+			t.Run(mode+"/"+c.options, func(t *testing.T) {
+				r := newRig(t, mode+","+c.options, "io", dataplane.Config{})
+				require.Contains(t, r.port(0).Obtained[c.key], c.obtained)
+				r.count = 300
+				r.carries()
 			})
 		}
+	}
+}
+
+// Packets of several frames: forwarded whole where kernel and driver can, and refused
+// where they cannot, with the limit.
+func TestForwardFrags(t *testing.T) {
+	const large = 9000
+	cards := []wirePair{pair(t, 1), pair(t, 2)}
+	best := modes(t, cards[0].port)[0]
+	resize := func(mtu int) {
+		for _, p := range cards {
+			for _, name := range []string{p.port, p.far} {
+				l, err := netlink.LinkByName(name)
+				require.NoError(t, err)
+				require.NoError(t, netlink.LinkSetMTU(l, mtu))
+			}
+		}
+	}
+	resize(large)
+	t.Cleanup(func() { resize(1500) })
+	refused := func(options string, words ...string) {
+		t.Helper()
+		d, err := dataplane.New(dataplane.Config{Stage: dataplane.StageFunc(nil)})
+		require.NoError(t, err)
+		spec, err := pmd.ParseSpec(cards[0].port + "," + options)
+		require.NoError(t, err)
+		_, err = afxdp.NewDriver().Open(t.Context(), spec, d.Env())
+		for _, w := range append(words, cards[0].port) {
+			require.ErrorContains(t, err, w)
+		}
+		require.NoError(t, d.Close(), "all frames are home")
+	}
+	refused("frags=off", "MTU 9000 is more than the 1774 that fit frames of 2048 bytes", "frags=on")
+	if driverOf(cards[0].port) == "igb" { // which wants packets in one buffer
+		refused("mode=copy", "attach the XDP program", "an MTU of 9000")
+		return
+	}
+	has := offered[driverOf(cards[0].port)]
+	if best == afxdp.ModeZeroCopy {
+		require.NotEqual(t, vm.Yes, has[vm.MultiBufZC], "then there is more to try")
+		refused("mode=zerocopy", "bind", "no zero-copy mode")
+	}
+	if has[vm.MultiBufCopy] != vm.Yes {
+		refused("mode=copy", "an MTU of 9000")
+		t.Logf("multi-buffer: %s", has[vm.MultiBufCopy])
+		return
+	}
+	for _, options := range []string{"", ",frame-size=4096,headroom=128"} {
+		t.Run("copy"+options, func(t *testing.T) {
+			r := newRig(t, "auto"+options, "macswap", dataplane.Config{})
+			r.count, r.most = 300, large+14
+			if best == afxdp.ModeZeroCopy {
+				require.Contains(t, r.port(0).Obtained["zerocopy"], "for packets of several frames")
+			}
+			r.carries()
+			require.Greater(t, r.port(0).RxBytes/r.port(0).RxPackets, uint64(4096), "bytes a packet")
+		})
 	}
 }
 
@@ -85,21 +164,24 @@ func TestForwardQueues(t *testing.T) {
 // rig is a dataplane that polls the ports of two hubs.
 type rig struct {
 	t       *testing.T
-	mode    string
+	mode    string // that the ports have
 	fwd     string
+	count   uint32 // frames each way
+	most    int    // bytes of the longest
 	a, b    wirePair
 	d       *dataplane.Dataplane
 	stop    func()
 	devices []pmd.Device
 }
 
-// newRig starts one. cfg says its pools, and its cores if not one.
+// newRig starts one in a mode, which options may follow. cfg says its pools, and its
+// cores if not one.
 func newRig(t *testing.T, mode, fwd string, cfg dataplane.Config) *rig {
 	t.Helper()
-	r := &rig{t: t, mode: mode, fwd: fwd, a: pair(t, 1), b: pair(t, 2)}
+	r := &rig{t: t, fwd: fwd, a: pair(t, 1), b: pair(t, 2), count: frames, most: 1514}
 	out, err := forward.Connect(2)
 	require.NoError(t, err)
-	cfg.Stage, err = forward.New(fwd, forward.Config{Out: out})
+	cfg.Stage, err = forward.New(fwd, forward.Config{Out: out, Options: forward.Options{Csum: forward.CsumOffload}})
 	require.NoError(t, err)
 	if len(cfg.Cores) == 0 {
 		cfg.Cores = []int{1}
@@ -112,6 +194,10 @@ func newRig(t *testing.T, mode, fwd string, cfg dataplane.Config) *rig {
 		require.NoError(t, err)
 		dev, err := drv.Open(t.Context(), spec, r.d.Env())
 		require.NoError(t, err)
+		r.mode = dev.Info().Mode
+		if want, _, _ := strings.Cut(mode, ","); want != afxdp.ModeAuto {
+			require.Equal(t, want, r.mode)
+		}
 		r.devices = append(r.devices, dev)
 		var workers []int // queue by queue, so that each sends on a queue of its own
 		for q := range dev.Queues() {
@@ -148,7 +234,7 @@ func (r *rig) carries() {
 	var wg sync.WaitGroup
 	tallies := [2]tally{}
 	for i, way := range [2][2]*wire{{wa, wb}, {wb, wa}} {
-		wg.Go(func() { tallies[i] = oneWay(way[0], way[1], byte(i), r.fwd == "macswap") })
+		wg.Go(func() { tallies[i] = r.oneWay(way[0], way[1], byte(i)) })
 	}
 	wg.Wait()
 	for i, w := range []*wire{wa, wb} {
@@ -245,12 +331,13 @@ type tally struct{ sent, received, wrong uint64 }
 
 // oneWay sends numbered frames from one wire to the other. One goroutine does both, a
 // window at a time; the frames that come back the other way are another's to read.
-func oneWay(from, to *wire, way byte, swapped bool) (c tally) {
-	seen := make([]bool, frames)
+func (r *rig) oneWay(from, to *wire, way byte) (c tally) {
+	swapped := r.fwd == "macswap"
+	seen := make([]bool, r.count)
 	last := time.Now()
-	for seq := uint32(0); c.received < frames; {
-		for seq < frames && c.sent-c.received-c.wrong < window {
-			if from.send(numbered(seq, way, false)) == 0 {
+	for seq := uint32(0); c.received < uint64(r.count); {
+		for seq < r.count && c.sent-c.received-c.wrong < window {
+			if from.send(numbered(seq, way, false, r.most)) == 0 {
 				break
 			}
 			seq++
@@ -259,7 +346,7 @@ func oneWay(from, to *wire, way byte, swapped bool) (c tally) {
 		}
 		for b := to.next(); b != nil; b = to.next() {
 			last = time.Now()
-			if n := numberOf(b); n < frames && !seen[n] && bytes.Equal(b, numbered(n, way, swapped)) {
+			if n := numberOf(b); n < r.count && !seen[n] && bytes.Equal(b, numbered(n, way, swapped, r.most)) {
 				seen[n] = true
 				c.received++
 			} else {
@@ -290,11 +377,11 @@ func missing(seen []bool, sent uint64) string {
 	return b.String()
 }
 
-// numbered makes frame seq of a direction, 60 to 1514 bytes, all of which follow from
+// numbered makes frame seq of a direction, 60 to most bytes, all of which follow from
 // its number. With swapped its addresses are exchanged.
-func numbered(seq uint32, way byte, swapped bool) []byte {
+func numbered(seq uint32, way byte, swapped bool, most int) []byte {
 	rng := rand.New(rand.NewPCG(uint64(seq), uint64(way)))
-	b := make([]byte, 60+rng.IntN(1514-60+1))
+	b := make([]byte, 60+rng.IntN(most-60+1))
 	src, _ := net.ParseMAC(vm.NIC{Hub: 1 + int(way), Far: true}.MAC())
 	dst, _ := net.ParseMAC(vm.NIC{Hub: 2 - int(way), Far: true}.MAC())
 	if swapped {
@@ -302,12 +389,12 @@ func numbered(seq uint32, way byte, swapped bool) []byte {
 	}
 	copy(b, dst)
 	copy(b[6:], src)
-	// IPv4 and UDP as far as a card looks to spread flows, of which there are 16,
-	// and a bridge to let it through. UDP's checksum of 0 is none (RFC 768).
+	// IPv4 and UDP as far as a card looks to spread flows, of which there are 16 (some
+	// look at addresses alone), and a bridge to let it through.
 	binary.BigEndian.PutUint16(b[12:], unix.ETH_P_IP)
 	b[14], b[22], b[23] = 0x45, 64, unix.IPPROTO_UDP
 	binary.BigEndian.PutUint16(b[16:], uint16(len(b)-14))
-	copy(b[26:], []byte{198, 51, 100, 1 + way, 198, 51, 100, 2 - way})
+	copy(b[26:], []byte{198, 18, byte(seq % 16), 1 + way, 198, 19, 0, 2 - way})
 	sum := uint32(0)
 	for i := 14; i < 34; i += 2 {
 		sum += uint32(binary.BigEndian.Uint16(b[i:]))
@@ -322,6 +409,9 @@ func numbered(seq uint32, way byte, swapped bool) []byte {
 	for i := numberAt + 4; i < len(b); i++ {
 		b[i] = byte(rng.Uint32())
 	}
+	udp := b[34:]
+	checksum := packet.PseudoIPv4([4]byte(b[26:30]), [4]byte(b[30:34]), unix.IPPROTO_UDP, uint16(len(udp))).Add(udp).Checksum()
+	binary.BigEndian.PutUint16(udp[6:], packet.TransmittedUDP(checksum))
 	return b
 }
 
@@ -330,7 +420,7 @@ const numberAt = 42
 
 func numberOf(b []byte) uint32 {
 	if len(b) < numberAt+4 {
-		return frames
+		return math.MaxUint32
 	}
 	return binary.BigEndian.Uint32(b[numberAt:])
 }
