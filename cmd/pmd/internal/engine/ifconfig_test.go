@@ -170,7 +170,8 @@ func onCPUs(e *Engine, ids ...int) { e.cores.ids = ids }
 func TestApplyUndoesEachStep(t *testing.T) {
 	ctx := context.Background()
 	f := &powerful{}
-	cfg := small(t, "null:name=a", "null:name=b,size=100", "null:name=gone", "null:name=other,size=100")
+	// They receive nothing: cores that sleep answer at once, on a busy machine as well.
+	cfg := small(t, "null:name=a,rx=off", "null:name=b,rx=off,size=100", "null:name=gone,rx=off", "null:name=other,rx=off,size=100")
 	cfg.Registry, cfg.Unpinned = pmd.NewRegistry(f), 2
 	cfg.Interfaces = []InterfaceConfig{
 		{Port: "a", IfSettings: IfSettings{MTU: ptr(2000), Metric: ptr(3)}, Groups: []string{"224.0.0.251", "ff02::fb"},
@@ -185,7 +186,7 @@ func TestApplyUndoesEachStep(t *testing.T) {
 	require.NoError(t, err)
 
 	next := cfg
-	next.Ports = specs(t, "null:name=new", "null:name=a,pollcpu=101", "null:name=b,size=100,pollcpu=100", "null:name=other,size=128")
+	next.Ports = specs(t, "null:name=new,rx=off", "null:name=a,rx=off,pollcpu=101", "null:name=b,rx=off,size=100,pollcpu=100", "null:name=other,rx=off,size=128")
 	next.Mode = "macswap"
 	next.Tuning = []CoreSettings{{CPU: 100, PollSettings: dataplane.PollSettings{BurstMax: ptr(300)}}, {CPU: 101, PollSettings: dataplane.PollSettings{Idle: ptr(dataplane.IdleInterrupt)}}}
 	next.Interfaces = []InterfaceConfig{
@@ -218,8 +219,8 @@ func TestApplyUndoesEachStep(t *testing.T) {
 	}
 	assert.EqualValues(t, 10, fails, "an MTU, a group, then MTU, address, both modes and a group, an MTU, and a group that is left")
 	assert.Equal(t, []string{
-		"remove gone null:name=gone>", "remove other null:name=other,size=100>",
-		"add new >null:name=new", "add other >null:name=other,size=128", "mode io>macswap",
+		"remove gone null:name=gone,rx=off>", "remove other null:name=other,rx=off,size=100>",
+		"add new >null:name=new,rx=off", "add other >null:name=other,rx=off,size=128", "mode io>macswap",
 		"connect new >a", "connect a b>new", "connect b a>other", "connect other gone>b",
 		"pollcpu a >101", "pollcpu b 101>100",
 		"interface new >mtu=1300 polling=off addr=10.0.0.1/8 group=224.0.0.251",
