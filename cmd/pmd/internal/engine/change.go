@@ -45,8 +45,12 @@ func (t turns) wait(ctx context.Context) error {
 	}
 }
 
-// applyTime bounds how long the steps of one change may take together.
-const applyTime = 8 * time.Second
+// applyTime bounds how long the steps of one change may take together, and undoTime how
+// long to take them back: half done is worse than late.
+const (
+	applyTime = 8 * time.Second
+	undoTime  = 30 * time.Second
+)
 
 // Step is a part of a change.
 type Step struct {
@@ -470,7 +474,7 @@ func (c *change) move(ctx context.Context, spec pmd.Spec, p *plan) error {
 // undo opens and closes ports until they are those of before, and lets frames take
 // the ways they took.
 func (c *change) undo(before []openPort, w wiring) error {
-	ctx, cancel := context.WithTimeout(context.Background(), applyTime)
+	ctx, cancel := context.WithTimeout(context.Background(), undoTime)
 	defer cancel()
 	var err error
 	// What was added goes first: it may have the interface of what comes back.
