@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -14,9 +16,54 @@ import (
 // Pinned is a goroutine's hold on a thread that is bound to one CPU. It belongs to the
 // goroutine that called [Pin].
 type Pinned struct {
-	cpu, tid int
-	old      Set // the thread's mask before
+	cpu      int
 	released bool
+	// tid is the thread, 0 once another goroutine has taken it while this one was away. That
+	// Store, and the goroutine's own, are made with bound locked; its Load in settle pairs
+	// with them by way of the scheduler, as the other ran on the thread before.
+	tid atomic.Int64
+	// away is true while the goroutine has let go of its thread, in Yield: others may run
+	// there meanwhile. Its Stores come before and after they do, by way of the scheduler.
+	away atomic.Bool
+	// old is the thread's mask before it was bound; under is the hold, of the same goroutine,
+	// that this one is nested in. Guarded by bound.
+	old   Set
+	under *Pinned
+}
+
+// holds are the threads that are bound, by id, and for whom. Threads are the process's, and
+// so is this table; it is not looked at while a goroutine keeps its thread.
+type holds struct {
+	sync.Mutex
+	of map[int]*Pinned
+}
+
+var bound = holds{of: map[int]*Pinned{}}
+
+// take binds the calling thread for p. h is locked.
+func (h *holds) take(p *Pinned, tid int) error {
+	old, err := threadAffinity(0)
+	if err != nil {
+		return fmt.Errorf("reading the affinity mask: %w", err)
+	}
+	under, robbed := h.of[tid], (*Pinned)(nil)
+	switch {
+	case under == nil || !old.Equal(SetOf(under.cpu)):
+		under = nil // of a thread that has ended, and had the same number
+	case under.away.Load():
+		// It has left the thread here, and must not take it for its own when it is back.
+		robbed, old, under = under, under.old, nil
+	}
+	if err := setThreadAffinity(0, SetOf(p.cpu)); err != nil {
+		return pinError(old, err)
+	}
+	if robbed != nil {
+		robbed.tid.Store(0)
+	}
+	h.of[tid] = p
+	p.old, p.under = old, under
+	p.tid.Store(int64(tid))
+	return nil
 }
 
 // Pin locks the calling goroutine to its thread and binds the thread to the CPU. From then
@@ -36,15 +83,13 @@ func Pin(cpu int) (*Pinned, error) {
 		return nil, fmt.Errorf("pin to CPU %d: ids run from 0 to %d: %w", cpu, MaxCPUs-1, unix.EINVAL)
 	}
 	runtime.LockOSThread()
-	old, err := threadAffinity(0)
+	p := &Pinned{cpu: cpu}
+	bound.Lock()
+	err := bound.take(p, unix.Gettid())
+	bound.Unlock()
 	if err != nil {
 		runtime.UnlockOSThread()
-		return nil, fmt.Errorf("pin to CPU %d: reading the affinity mask: %w", cpu, err)
-	}
-	p := &Pinned{cpu: cpu, tid: unix.Gettid(), old: old}
-	if err := setThreadAffinity(0, SetOf(cpu)); err != nil {
-		runtime.UnlockOSThread()
-		return nil, pinError(cpu, old, err)
+		return nil, fmt.Errorf("pin to CPU %d: %w", cpu, err)
 	}
 	// The kernel moved the thread before it returned. Only hotplug, or another process
 	// that changes our mask, can have put it elsewhere.
@@ -63,21 +108,21 @@ func Pin(cpu int) (*Pinned, error) {
 }
 
 // pinError explains why a thread could not be bound.
-func pinError(cpu int, old Set, err error) error {
+func pinError(old Set, err error) error {
 	switch {
 	case errors.Is(err, unix.EINVAL):
-		return fmt.Errorf("pin to CPU %d: %w: it is offline, does not exist or is outside the cpuset of this process; the thread may run on %v", cpu, err, old)
+		return fmt.Errorf("%w: it is offline, does not exist or is outside the cpuset of this process; the thread may run on %v", err, old)
 	case errors.Is(err, unix.EPERM):
-		return fmt.Errorf("pin to CPU %d: %w: a seccomp filter or security module forbids sched_setaffinity; allow it in the container's profile", cpu, err)
+		return fmt.Errorf("%w: a seccomp filter or security module forbids sched_setaffinity; allow it in the container's profile", err)
 	}
-	return fmt.Errorf("pin to CPU %d: %w", cpu, err)
+	return err
 }
 
 // CPU returns the CPU the thread is bound to.
 func (p *Pinned) CPU() int { return p.cpu }
 
 // ThreadID returns the kernel's id of the bound thread, for [Confine] to leave it alone.
-func (p *Pinned) ThreadID() int { return p.tid }
+func (p *Pinned) ThreadID() int { return int(p.tid.Load()) }
 
 // Release gives the thread its former mask back and unlocks the goroutine from it. It must
 // run on the goroutine that called Pin, and is an error anywhere else. A second call does
@@ -90,11 +135,18 @@ func (p *Pinned) Release() error {
 	if p.released {
 		return nil
 	}
-	if tid := unix.Gettid(); tid != p.tid {
-		return fmt.Errorf("release CPU %d: called on thread %d, pinned on thread %d: call it on the goroutine that pinned", p.cpu, tid, p.tid)
+	tid, mine := unix.Gettid(), p.ThreadID()
+	if tid != mine {
+		return fmt.Errorf("release CPU %d: called on thread %d, pinned on thread %d: call it on the goroutine that pinned", p.cpu, tid, mine)
 	}
+	bound.Lock()
+	defer bound.Unlock()
 	if err := restoreThreadAffinity(0, p.old); err != nil {
 		return fmt.Errorf("release CPU %d: restoring the mask %v: %w; end this goroutine to be rid of its thread", p.cpu, p.old, err)
+	}
+	delete(bound.of, tid)
+	if p.under != nil {
+		bound.of[tid] = p.under
 	}
 	p.released = true
 	runtime.UnlockOSThread()
@@ -118,19 +170,32 @@ const YieldEvery = 5 * time.Millisecond
 // goroutine up again. Should another thread be quicker, that one is bound to the CPU in
 // place of this one.
 func (p *Pinned) Yield() (moved bool) {
+	p.away.Store(true) // pairs with the Load in take
 	runtime.UnlockOSThread()
 	goyield()
 	runtime.LockOSThread()
+	moved = p.settle()
+	p.away.Store(false) // pairs with the Load in take
+	return moved
+}
+
+// settle binds the calling thread if it is not the one that p has, and gives that one the
+// mask it had before. Somebody else's thread may be the one we are on, and ours be
+// somebody else's by now: pinned goroutines that yield at a time may have changed places
+// all round.
+func (p *Pinned) settle() (moved bool) {
 	tid := unix.Gettid()
-	if tid == p.tid {
+	if tid == p.ThreadID() {
 		return false
 	}
-	// We are on a thread of the runtime's, and the runtime has our bound one: they change
-	// places. The kernel refuses only if the CPU has gone meanwhile, and then the old
-	// thread is no better off than this one.
-	if mask, err := threadAffinity(0); err == nil && setThreadAffinity(0, SetOf(p.cpu)) == nil {
-		_ = setThreadAffinity(p.tid, mask)
-		p.tid, p.old = tid, mask
+	bound.Lock()
+	defer bound.Unlock()
+	left, old := p.ThreadID(), p.old // which may have been taken since
+	// The kernel refuses only if the CPU has gone meanwhile, and then the thread we left is
+	// no better off than this one.
+	if bound.take(p, tid) == nil && bound.of[left] == p {
+		delete(bound.of, left)
+		_ = setThreadAffinity(left, old) // it may have ended
 	}
 	return true
 }
