@@ -53,7 +53,9 @@ type OptionError struct {
 	Key string
 	// Text says what is wrong with it, without naming the spec.
 	Text string
-	spec Spec
+	// Known are the options that the driver has, if Key is none of them.
+	Known []string
+	spec  Spec
 }
 
 // Error names the spec.
@@ -217,7 +219,7 @@ func (s Spec) Read() *Reader {
 // fail remembers the first mistake.
 func (r *Reader) fail(key, value, want string) {
 	if r.err == nil {
-		r.err = &OptionError{key, fmt.Sprintf("%s=%s: use %s", key, value, want), r.spec}
+		r.err = &OptionError{Key: key, Text: fmt.Sprintf("%s=%s: use %s", key, value, want), spec: r.spec}
 	}
 }
 
@@ -305,7 +307,7 @@ func (r *Reader) Done() error {
 		if !slices.Contains(r.known, key) {
 			sort.Strings(r.known)
 			text := fmt.Sprintf("driver %s has no option %q; it has %s", r.spec.Driver, key, strings.Join(r.known, ", "))
-			return &OptionError{key, text, r.spec}
+			return &OptionError{key, text, r.known, r.spec}
 		}
 	}
 	return nil

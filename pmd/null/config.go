@@ -108,7 +108,7 @@ func fromSpec(spec pmd.Spec) (Config, error) {
 	default:
 		b, err := hex.DecodeString(content)
 		if err != nil || len(b) == 0 {
-			return Config{}, fmt.Errorf("%w: %s: content=%s: use udp, zero or an even number of hex digits", pmd.ErrSpec, spec, content)
+			return Config{}, r.Bad("content", content, "udp, zero or an even number of hex digits")
 		}
 		c.Content = b
 	}

@@ -143,9 +143,7 @@ func fromSpec(spec pmd.Spec) (Config, error) {
 	if err := r.Done(); err != nil {
 		return Config{}, err
 	}
-	fail := func(key, value, want string) (Config, error) {
-		return Config{}, fmt.Errorf("%w: %s: %s=%s: use %s", pmd.ErrSpec, spec, key, value, want)
-	}
+	fail := func(key, value, want string) (Config, error) { return Config{}, r.Bad(key, value, want) }
 	for _, key := range []string{"rx", "tx"} {
 		if v, ok := spec.Options[key]; ok && v == "" {
 			return fail(key, v, "the name of a file")

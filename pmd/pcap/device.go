@@ -19,10 +19,22 @@ const etherLen = 14
 // state; the zero value is ready.
 type Driver struct{}
 
-var _ pmd.Driver = Driver{}
+var (
+	_ pmd.Driver  = Driver{}
+	_ pmd.Checker = Driver{}
+)
 
 // Kind returns "pcap".
 func (Driver) Kind() string { return "pcap" }
+
+// Check tells what is wrong with a spec. Files are not looked at.
+func (Driver) Check(spec pmd.Spec) error {
+	c, err := fromSpec(spec)
+	if err == nil {
+		_, err = c.withDefaults()
+	}
+	return err
+}
 
 // Open opens the port that spec describes. Errors about the spec wrap
 // pmd.ErrSpec; those about a file name it.

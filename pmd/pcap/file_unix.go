@@ -3,12 +3,44 @@
 package pcap
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
+
+// openInput opens a file to read. A named pipe is waited for until somebody writes to it, or
+// until ctx is done.
+func openInput(ctx context.Context, path string) (*os.File, error) {
+	if info, err := os.Stat(path); err != nil || info.Mode()&os.ModeNamedPipe == 0 {
+		return os.Open(path)
+	}
+	// Opened as usual it would wait for a writer, and nothing ends that.
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer context.AfterFunc(ctx, func() { _ = f.SetReadDeadline(time.Now()) })()
+	raw, err := f.SyscallConn()
+	if err == nil {
+		// Reading would take a pipe without a writer for one at its end; to poll(2) it is
+		// at its end when a writer has been there (fs/pipe.c, pipe_poll).
+		err = raw.Read(func(fd uintptr) bool {
+			n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+			return n > 0 || err != nil && !errors.Is(err, unix.EINTR)
+		})
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() != nil {
+		err = fmt.Errorf("open %s: nobody writes to this pipe: %w", path, ctx.Err())
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
 
 // openOutput opens a file to write from its beginning. A regular file is locked
 // before it is emptied, so that no two ports, of whatever process, write the same.

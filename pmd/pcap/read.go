@@ -9,7 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
+	"time"
 
 	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
@@ -47,11 +47,14 @@ type limits struct {
 
 // load reads a capture file into memory. Errors name the file.
 func load(ctx context.Context, path string, lim limits) (*capture, error) {
-	f, err := os.Open(path)
+	f, err := openInput(ctx, path)
 	if err != nil {
 		return nil, err // names the file and the step
 	}
 	defer f.Close()
+	// A pipe may keep a reader waiting for longer than anybody cares. Where there is no
+	// deadline nobody is kept waiting.
+	defer context.AfterFunc(ctx, func() { _ = f.SetReadDeadline(time.Now()) })()
 	info, err := f.Stat()
 	switch {
 	case err != nil:
@@ -66,6 +69,9 @@ func load(ctx context.Context, path string, lim limits) (*capture, error) {
 			path, size(info.Size()), size(lim.maxMemory))
 	}
 	c, err := readCapture(ctx, f, lim)
+	if ctx.Err() != nil {
+		err = ctx.Err()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
@@ -128,6 +134,9 @@ func readCapture(ctx context.Context, r io.Reader, lim limits) (*capture, error)
 		p, ci, link, err := src()
 		if errors.Is(err, io.EOF) {
 			break
+		}
+		if err != nil && ctx.Err() != nil {
+			return nil, ctx.Err()
 		}
 		if err != nil {
 			err = s.damaged(err, at)

@@ -50,6 +50,14 @@ type Config struct {
 	Persist bool
 }
 
+var _ pmd.Checker = Driver{}
+
+// Check tells what is wrong with a spec.
+func (Driver) Check(spec pmd.Spec) error {
+	_, err := configFromSpec(spec)
+	return err
+}
+
 // configFromSpec reads the options of a port spec.
 func configFromSpec(spec pmd.Spec) (Config, error) {
 	r := spec.Read()

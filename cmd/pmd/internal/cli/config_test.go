@@ -258,6 +258,56 @@ group = ["01:00:5e:00:00:05", "01-00-5e-00-00-05"] # 50
 	assert.Contains(t, stdout, ":10: interface: there is a key if: write one or the other")
 }
 
+// TestConfigCheckKnowsEveryDriver: what is wrong with the options of a port is found in a
+// file, whichever driver it has, with its line.
+func TestConfigCheckKnowsEveryDriver(t *testing.T) {
+	for driver, c := range map[string]struct{ needs, key, value string }{
+		"afxdp":    {`interface = "eth1"`, "rx-ring", "100"},
+		"afpacket": {`interface = "eth1"`, "fanout", `"queue"`},
+		"null":     {"rx = true", "content", `"0"`},
+		"pcap":     {`rx = "a.pcap"`, "rate", `"fast"`},
+		"ring":     {`pair = "x"`, "size", "100"},
+		"tap":      {`interface = "tap0"`, "mac", `"zz"`},
+	} {
+		t.Run(driver, func(t *testing.T) {
+			good := fmt.Sprintf("[[port]]\ndriver = %q\n%s\n", driver, c.needs)
+			_, stdout, _ := call("config", "check", file(t, good))
+			assert.Contains(t, stdout, "no mistake")
+			path := file(t, good+fmt.Sprintf("nonsense = 1\n%s = %s\n", c.key, c.value))
+			_, stdout, _ = call("config", "check", path)
+			assert.Contains(t, stdout, fmt.Sprintf("%s:4: port.nonsense: driver %s has no option \"nonsense\"; it has ", path, driver))
+			assert.Contains(t, stdout, fmt.Sprintf("%s:5: port.%s: %s=", path, c.key, c.key))
+			assert.Equal(t, 2, strings.Count(stdout, "\n"), stdout)
+		})
+	}
+}
+
+// What no driver has is told of a port of which the driver is not known, too.
+func TestConfigCheckPortsWithoutADriver(t *testing.T) {
+	for text, want := range map[string][]string{
+		"[[port]]\nrx-rng = 64\nmode = \"copy\"\nsiez = 3\n": {
+			`1: port.interface: a port needs an interface, as in interface = "eth1", or a driver, as in driver = "null"`,
+			"2: port.rx-rng: there is no such key; did you mean rx-ring?", "4: port.siez: there is no such key; did you mean size?",
+		},
+		"[[port]]\ninterfac = \"eth1\"\nmod = \"copy\"\n": {
+			"2: port.interfac: there is no such key; did you mean interface?", "3: port.mod: there is no such key; did you mean mode?",
+		},
+		"[[port]]\ninterface = 7\nmod = \"copy\"\n":       {"2: port.interface: is an integer: write a string", "3: port.mod: there is no such key; did you mean mode?"},
+		"[[port]]\ndriver = \"\"\nloop = true\n":          {"2: port.driver: is empty"},
+		"[[port]]\nnetns = [1]\nname = \"a\"\nqueu = 1\n": {`1: port.interface: a port needs`, "2: port.netns: is a list", "4: port.queu: there is no such key; did you mean queue?"},
+		"[[port]]\n": {`1: port.interface: a port needs`},
+	} {
+		path := file(t, text)
+		status, stdout, _ := call("config", "check", path)
+		assert.Equal(t, 1, status)
+		lines := strings.Split(strings.TrimSpace(stdout), "\n")
+		require.Len(t, lines, len(want), stdout)
+		for i, line := range lines {
+			assert.True(t, strings.HasPrefix(line, path+":"+want[i]), "%s\nwant %s", line, want[i])
+		}
+	}
+}
+
 func TestRunRefusesABadFile(t *testing.T) {
 	socket := filepath.Join(shortDir(t), "s")
 	path := file(t, "brust = 3\n"+twoPorts)

@@ -16,6 +16,7 @@ import (
 
 	"example.org/pmd/cmd/pmd/internal/app"
 	"example.org/pmd/cmd/pmd/internal/config"
+	"example.org/pmd/cmd/pmd/internal/drivers"
 	"example.org/pmd/cmd/pmd/internal/engine"
 	"example.org/pmd/cmd/pmd/internal/usage"
 	"example.org/pmd/dataplane"
@@ -463,14 +464,8 @@ func readPort(t config.Table) (p filePort, ms []config.Mistake) {
 			options = append(options, e.Key+"="+text)
 		}
 	}
-	if head["driver"] == "" && head["interface"] == "" && len(ms) == 0 {
-		for _, e := range t.Entries {
-			if near := config.Nearest(e.Key, []string{"interface", "driver"}); near != "" && e.Key != near {
-				wrong(e.Value.Line, e.Key, "there is no such key; did you mean %s?", near)
-				return p, ms
-			}
-		}
-		wrong(t.Line, "interface", `a port needs an interface, as in interface = "eth1", or a driver, as in driver = "null"`)
+	if head["driver"] == "" && head["interface"] == "" {
+		ms = append(ms, nameless(t)...)
 	}
 	begin := head["interface"]
 	if d := head["driver"]; d != "" {
@@ -491,6 +486,51 @@ func readPort(t config.Table) (p filePort, ms []config.Mistake) {
 	}
 	p.spec, p.good = spec, true
 	return p, ms
+}
+
+// nameless says what is wrong with a port that names neither interface nor driver. Which
+// options it may have is not known then, but which nobody has is.
+func nameless(t config.Table) (ms []config.Mistake) {
+	heads, named := []string{"interface", "driver"}, false
+	wrong := func(line int, key, text string) {
+		ms = append(ms, config.Mistake{Line: line, Key: portKey + "." + key, Text: text})
+	}
+	keys := slices.Concat(heads, portOptions())
+	for _, e := range t.Entries {
+		switch {
+		case slices.Contains(heads, e.Key):
+			if e.Value.Text == "" && e.Value.Kind == config.String {
+				wrong(e.Value.Line, e.Key, "is empty")
+			}
+			named = true // and wrong
+		case slices.Contains(keys, e.Key):
+		case config.Nearest(e.Key, heads) != "":
+			wrong(e.Value.Line, e.Key, config.Unknown(e.Key, heads))
+			named = true
+		default:
+			wrong(e.Value.Line, e.Key, config.Unknown(e.Key, keys))
+		}
+	}
+	if !named {
+		wrong(t.Line, "interface", `a port needs an interface, as in interface = "eth1", or a driver, as in driver = "null"`)
+	}
+	return ms
+}
+
+// portOptions returns the options that any driver has.
+func portOptions() (keys []string) {
+	reg := drivers.Registry()
+	for _, kind := range reg.Kinds() {
+		for _, ifname := range []string{"", "x"} { // some need one, others refuse it
+			var oe *pmd.OptionError
+			err := reg.Check(pmd.Spec{Driver: kind, Name: "x", Interface: ifname, Options: map[string]string{"?": ""}})
+			if errors.As(err, &oe) {
+				keys = append(keys, oe.Known...)
+			}
+		}
+	}
+	slices.Sort(keys)
+	return slices.Compact(keys)
 }
 
 // plain returns an error's words without what says where a flag was wrong.
