@@ -106,6 +106,34 @@ func TestGolden(t *testing.T) {
 	assert.Equal(t, string(want), b.String(), "run the test with -update if this is right")
 }
 
+// TestPortOpenedAnew: a name is one port to Prometheus, however often it was closed and opened
+// again, and its counters never go back.
+func TestPortOpenedAnew(t *testing.T) {
+	s := sample()
+	again, gone, more := s.Ports[0], s.Ports[0], s.Ports[0]
+	again.ID, again.RxPackets = 2, 5
+	again.Drops = map[string]uint64{"tx_full": 1, "no_port": 2}
+	again.Queues = slices.Clone(again.Queues)
+	again.Queues[0].RxPackets, again.Queues[0].CPU = 5, 7
+	// Renamed to what another port was called before.
+	gone.ID, gone.Name, gone.Removed, gone.Up = 3, s.Ports[1].Name, true, true
+	more.Queues = append(slices.Clone(more.Queues), engine.Queue{QueueStats: dataplane.QueueStats{Index: 1, CPU: -1, Worker: -1, TxPackets: 11}})
+	s.Ports[0] = more
+	s.Ports[0].Removed, s.Ports[0].Up = true, false
+	s.Ports = append(s.Ports, again, gone)
+	text := scrape(t, fixed{stats: s})
+	for _, line := range []string{
+		`pmd_port_receive_packets_total{port="eth1"} 1.000005e+06`, `pmd_port_up{port="eth1"} 1`,
+		`pmd_port_dropped_packets_total{port="eth1",reason="tx_full"} 5`, `pmd_port_dropped_packets_total{port="eth1",reason="no_port"} 2`,
+		`pmd_queue_receive_packets_total{port="eth1",queue="0"} 1.000005e+06`, `pmd_queue_info{cpu="7",port="eth1",queue="0"} 1`,
+		`pmd_queue_transmit_packets_total{port="eth1",queue="1"} 11`, `pmd_port_info{driver="afxdp",id="2",`,
+		`pmd_port_up{port="odd\"na\\me"} 0`, `pmd_port_receive_packets_total{port="odd\"na\\me"} 1.001e+06`,
+	} {
+		assert.Contains(t, text, "\n"+line, line)
+	}
+	assert.Equal(t, map[string]uint64{"tx_full": 4}, s.Ports[0].Drops, "the statistics are left as they are")
+}
+
 // TestConventions has client_golang's own lint look at names, units and help.
 func TestConventions(t *testing.T) {
 	problems, err := testutil.CollectAndLint(NewCollector(fixed{stats: sample()}, build))

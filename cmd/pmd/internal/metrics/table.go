@@ -164,8 +164,9 @@ func (t *table) collect(ch chan<- prometheus.Metric, s *engine.Stats) {
 	send(t.start, gauge, float64(s.Time.UnixNano())*nano-s.Uptime)
 	send(t.mode, gauge, 1, s.Forward)
 	send(t.accountAge, gauge, s.AccountAge)
-	for i := range s.Ports {
-		p := &s.Ports[i]
+	ports := byName(s.Ports)
+	for i := range ports {
+		p := &ports[i]
 		send(t.portInfo, gauge, 1, p.Name, strconv.Itoa(int(p.ID)), p.Driver, p.Mode, p.MAC)
 		collect(ch, t.ports, p, p.Name)
 		for reason, n := range p.Drops {

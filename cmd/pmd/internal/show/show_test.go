@@ -239,3 +239,18 @@ func ExampleTable() {
 	// eth1  1,234,567
 	// eth2         89
 }
+
+// A port that was removed is told from one of its name that is there, and its queues, which
+// nobody polls, are not listed.
+func TestRemovedPort(t *testing.T) {
+	s := sample()
+	s.Ports[1].Name, s.Ports[1].Removed = s.Ports[0].Name, true
+	for name, write := range map[string]func(io.Writer, *engine.Stats) error{"stats": show.Stats, "summary": show.Summary} {
+		var b strings.Builder
+		require.NoError(t, write(&b, s))
+		assert.Regexp(t, `(?m)^eth1 +afxdp`, b.String(), name)
+		assert.Regexp(t, `(?m)^eth1 \(removed\) +afxdp`, b.String(), name)
+		assert.Regexp(t, `(?m)^eth1 \(removed\) +drop: tx_full +1,000$`, b.String(), name)
+		assert.LessOrEqual(t, strings.Count(b.String(), "eth1/0"), 1, name)
+	}
+}

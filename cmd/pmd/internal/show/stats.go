@@ -52,6 +52,14 @@ func state(up bool) string {
 	return "down"
 }
 
+// PortName tells a port from one of the same name that was removed.
+func PortName(p *engine.Port) string {
+	if p.Removed {
+		return p.Name + " (removed)"
+	}
+	return p.Name
+}
+
 // Stats writes everything there is to know about a running engine: ports, their
 // queues, drops by reason, cores, pools.
 func Stats(w io.Writer, s *engine.Stats) error {
@@ -77,7 +85,7 @@ func portTable(s *engine.Stats) *Table {
 	t := NewTable("PORT", "DRIVER", "MODE", "STATE", "RX PACKETS→", "RX BYTES→", "RX→", "TX PACKETS→", "TX BYTES→", "TX→", "DROPS→", "DROPPING→")
 	for i := range s.Ports {
 		p := &s.Ports[i]
-		t.Row(p.Name, p.Driver, p.Mode, state(p.Up),
+		t.Row(PortName(p), p.Driver, p.Mode, state(p.Up),
 			Count(p.RxPackets), Bytes(p.RxBytes), PPS(p.RxPPS),
 			Count(p.TxPackets), Bytes(p.TxBytes), PPS(p.TxPPS), Count(p.Dropped()), PPS(p.DropPPS))
 	}
@@ -87,6 +95,9 @@ func portTable(s *engine.Stats) *Table {
 func queueTable(s *engine.Stats) *Table {
 	t := NewTable("QUEUE", "CPU→", "RX PACKETS→", "RX→", "RX RATE→", "TX PACKETS→", "TX→", "TX RATE→", "IN FLIGHT→", "WAKEUPS→")
 	for i := range s.Ports {
+		if s.Ports[i].Removed {
+			continue // its line has the totals
+		}
 		for _, q := range s.Ports[i].Queues {
 			t.Row(s.Ports[i].Name+"/"+strconv.Itoa(q.Index), CPU(q.CPU),
 				Count(q.RxPackets), PPS(q.RxPPS), BPS(q.RxBPS),
@@ -103,16 +114,16 @@ func dropTable(s *engine.Stats) *Table {
 	for i := range s.Ports {
 		p := &s.Ports[i]
 		for _, reason := range slices.Sorted(maps.Keys(p.Drops)) {
-			t.Row(p.Name, "drop: "+reason, Count(p.Drops[reason]))
+			t.Row(PortName(p), "drop: "+reason, Count(p.Drops[reason]))
 		}
 		if p.Generated > 0 {
-			t.Row(p.Name, "mode: generated", Count(p.Generated))
+			t.Row(PortName(p), "mode: generated", Count(p.Generated))
 		}
 		for _, name := range slices.Sorted(maps.Keys(p.Counters)) {
-			t.Row(p.Name, "mode: "+name, Count(p.Counters[name]))
+			t.Row(PortName(p), "mode: "+name, Count(p.Counters[name]))
 		}
 		for _, name := range slices.Sorted(maps.Keys(p.Missed)) {
-			t.Row(p.Name, "device: "+name, Count(p.Missed[name]))
+			t.Row(PortName(p), "device: "+name, Count(p.Missed[name]))
 		}
 	}
 	return t
@@ -153,7 +164,7 @@ func Summary(w io.Writer, s *engine.Stats) error {
 	t := NewTable("PORT", "DRIVER", "MODE", "RX PACKETS→", "RX BYTES→", "MEAN→", "TX PACKETS→", "TX BYTES→", "MEAN→", "DROPS→", "IN HAND→")
 	for i := range s.Ports {
 		p := &s.Ports[i]
-		t.Row(p.Name, p.Driver, p.Mode, Count(p.RxPackets), Bytes(p.RxBytes), PPS(p.RxPPS),
+		t.Row(PortName(p), p.Driver, p.Mode, Count(p.RxPackets), Bytes(p.RxBytes), PPS(p.RxPPS),
 			Count(p.TxPackets), Bytes(p.TxBytes), PPS(p.TxPPS), Count(p.Dropped()), Count(p.InHand))
 	}
 	_ = t.Write(e, "")

@@ -270,16 +270,16 @@ func counterSection(s *engine.Stats) section {
 	for i := range s.Ports {
 		p := &s.Ports[i]
 		for _, reason := range slices.Sorted(maps.Keys(p.Drops)) {
-			sec.row(false, p.Name, "drop: "+reason, show.Count(p.Drops[reason]))
+			sec.row(false, show.PortName(p), "drop: "+reason, show.Count(p.Drops[reason]))
 		}
 		for _, name := range slices.Sorted(maps.Keys(p.Missed)) {
-			sec.row(false, p.Name, "device: "+name, show.Count(p.Missed[name]))
+			sec.row(false, show.PortName(p), "device: "+name, show.Count(p.Missed[name]))
 		}
 		if p.Generated > 0 {
-			sec.row(false, p.Name, "generated", show.Count(p.Generated))
+			sec.row(false, show.PortName(p), "generated", show.Count(p.Generated))
 		}
 		for _, name := range slices.Sorted(maps.Keys(p.Counters)) {
-			sec.row(false, p.Name, "mode: "+name, show.Count(p.Counters[name]))
+			sec.row(false, show.PortName(p), "mode: "+name, show.Count(p.Counters[name]))
 		}
 	}
 	return sec
