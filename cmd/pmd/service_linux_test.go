@@ -20,6 +20,7 @@ import (
 
 	"example.org/pmd/cmd/pmd/internal/ctl"
 	"example.org/pmd/cmd/pmd/internal/service"
+	"example.org/pmd/pmd/journal"
 	"example.org/pmd/pmd/netlab"
 )
 
@@ -156,6 +157,12 @@ func TestUnitFile(t *testing.T) {
 	assert.Equal(t, []string{"notify"}, u["Type"])
 	assert.Equal(t, []string{"yes"}, u["NoNewPrivileges"])
 	assert.Contains(t, strings.Fields(u["RestrictAddressFamilies"][0]), "AF_XDP")
+	// A directory that went with the service would take the notes of a killed process along
+	// (systemd.exec(5), RuntimeDirectoryPreserve=).
+	assert.Equal(t, []string{"yes"}, u["RuntimeDirectoryPreserve"])
+	if os.Geteuid() == 0 {
+		assert.Equal(t, filepath.Join("/run", u["RuntimeDirectory"][0]), filepath.Dir(journal.DefaultDir()))
+	}
 	config := filepath.Join(t.TempDir(), "pmd.toml")
 	require.NoError(t, os.WriteFile(config, []byte("[[port]]\ndriver = \"null\"\n"), 0o600))
 	socket := filepath.Join(t.TempDir(), "s")
