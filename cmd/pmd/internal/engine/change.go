@@ -257,11 +257,16 @@ func describe(specs []pmd.Spec, w wiring) map[string]wired {
 // while traffic flows, in as few steps as there are, and returns them. Ports that stay
 // are not touched, but for queues that move to other CPUs. Either everything is done, or everything that was done is undone, and
 // the error says which step failed. A port that was closed and is opened again by
-// the undoing has a new number. The error wraps ErrChanging if another change is
-// being made; usage.Is tells of a mistake in cfg.
+// the undoing has a new number. The error wraps ErrChanging if another Apply
+// is under way, or another change takes too long; usage.Is tells of a mistake in cfg.
 func (e *Engine) Apply(ctx context.Context, cfg Config) ([]Step, error) {
-	if !e.changeMu.TryLock() {
+	if !e.applying.TryLock() {
 		return nil, ErrChanging
+	}
+	defer e.applying.Unlock()
+	// Smaller changes, those that are followed in the kernel among them, are waited for.
+	if err := e.changeMu.wait(ctx); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrChanging, err)
 	}
 	defer e.changeMu.Unlock()
 	return e.apply(ctx, cfg)

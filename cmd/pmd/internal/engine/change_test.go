@@ -13,6 +13,7 @@ import (
 
 	"example.org/pmd/cmd/pmd/internal/drivers"
 	"example.org/pmd/cmd/pmd/internal/usage"
+	"example.org/pmd/dataplane"
 	"example.org/pmd/pmd"
 	"example.org/pmd/pmd/null"
 )
@@ -233,6 +234,35 @@ func TestOneApplyAtATime(t *testing.T) {
 	cancel() // the client leaves; what was begun is finished
 	flows(t, e)
 	close(s.release)
+	require.NoError(t, <-done)
+	assert.Len(t, e.Ports(), 2)
+}
+
+// Any other change is waited for, for as long as the caller cares.
+func TestApplyWaitsForOtherChanges(t *testing.T) {
+	e := started(t, small(t, "null:name=a"))
+	next := small(t, "null:name=a", "null:name=b")
+	e.changeMu.Lock()
+	gone, cancel := context.WithCancel(context.Background())
+	cancel()
+	_, err := e.Apply(gone, next)
+	require.ErrorIs(t, err, ErrChanging)
+	require.ErrorIs(t, e.SetMode(gone, "mac", nil), context.Canceled)
+	_, err = e.SetPolling(gone, "", dataplane.PollSettings{})
+	require.ErrorIs(t, err, context.Canceled)
+	done := make(chan error, 1)
+	go func() {
+		_, err := e.Apply(context.Background(), next)
+		done <- err
+	}()
+	require.Eventually(t, func() bool {
+		if !e.applying.TryLock() {
+			return true
+		}
+		e.applying.Unlock()
+		return false
+	}, 30*time.Second, time.Millisecond, "it does not wait")
+	e.changeMu.Unlock()
 	require.NoError(t, <-done)
 	assert.Len(t, e.Ports(), 2)
 }

@@ -62,7 +62,9 @@ func (e *Engine) PollCore(ctx context.Context, ref string) (CorePolling, error) 
 // empty, and returns those changed. A value out of range is a mistake of the user, and
 // nothing has changed then.
 func (e *Engine) SetPolling(ctx context.Context, ref string, set dataplane.PollSettings) ([]CorePolling, error) {
-	e.changeMu.Lock()
+	if err := e.changeMu.wait(ctx); err != nil {
+		return nil, err
+	}
 	defer e.changeMu.Unlock()
 	list, err := e.PollCores(ctx)
 	if err != nil {

@@ -44,6 +44,8 @@ type Engine struct {
 	// changeMu makes changes one at a time. It is held while a change is made;
 	// mu, for moments, guards what there is.
 	changeMu turns
+	// applying is held during Apply.
+	applying turns
 	mu       sync.Mutex
 	ports    []openPort // in the order of the configuration
 	wiring   wiring
@@ -91,7 +93,7 @@ func Start(ctx context.Context, cfg Config) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{frames: poolFrames(cfg.Pool), running: make(chan struct{}), done: make(chan struct{}), linkBell: make(chan struct{}, 1), changeMu: make(turns, 1)}
+	e := &Engine{frames: poolFrames(cfg.Pool), running: make(chan struct{}), done: make(chan struct{}), linkBell: make(chan struct{}, 1), changeMu: make(turns, 1), applying: make(turns, 1)}
 	if e.wiring, err = wire(cfg); err != nil {
 		return nil, err
 	}

@@ -156,7 +156,9 @@ func (e *Engine) SetMode(ctx context.Context, mode string, options []byte) error
 		return err
 	}
 	// One change at a time, or the name and the stage could differ.
-	e.changeMu.Lock()
+	if err := e.changeMu.wait(ctx); err != nil {
+		return err
+	}
 	defer e.changeMu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, controlTime)
 	defer cancel()
