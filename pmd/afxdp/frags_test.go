@@ -74,12 +74,12 @@ func TestJumbo(t *testing.T) {
 		t.Run(fmt.Sprintf("%s,queues=%d", test.options, test.queues), func(t *testing.T) {
 			r := newJumboRig(t, test.queues, test.options)
 			r.reaches(0, 1)
-			before := r.port(0)
+			before := r.Port(0)
 			r.transfers(0, 1, 8<<20)
 			r.numbered(0, 1, jumbo-28)
 			r.numbered(0, 1, 1800)
-			r.balanced()
-			after := r.port(0)
+			r.Balanced()
+			after := r.Port(0)
 			packets, bytes := after.RxPackets-before.RxPackets, after.RxBytes-before.RxBytes
 			require.Greater(t, bytes/packets, uint64(2048), "bytes a packet: %d of %d", bytes, packets)
 			require.Equal(t, "on", after.Obtained["frags"])
@@ -108,7 +108,7 @@ func TestJumboModes(t *testing.T) {
 		l, err := h.Handle().LinkByName(fmt.Sprintf("h%d", i))
 		require.NoError(t, err)
 		cfg.Peers = append(cfg.Peers, l.Attrs().HardwareAddr)
-		mac, err := net.ParseMAC(r.port(i).MAC)
+		mac, err := net.ParseMAC(r.Port(i).MAC)
 		require.NoError(t, err)
 		cfg.MACs = append(cfg.MACs, mac)
 	}
@@ -116,11 +116,11 @@ func TestJumboModes(t *testing.T) {
 	for _, mode := range []string{"io", "mac", "csum", "noisy"} {
 		stage, err := forward.New(mode, cfg)
 		require.NoError(t, err)
-		require.NoError(t, r.d.SetStage(t.Context(), stage))
+		require.NoError(t, r.Dataplane.SetStage(t.Context(), stage))
 		r.reaches(0, 1)
 		r.numbered(0, 1, jumbo-28)
 		r.transfers(0, 1, 1<<20)
-		r.balanced()
+		r.Balanced()
 	}
 }
 
@@ -128,7 +128,7 @@ func TestJumboModes(t *testing.T) {
 // and says the limit; one that may has a limit too.
 func TestJumboRefused(t *testing.T) {
 	r := newRig(t, 1, "")
-	r.stop()
+	r.Stop()
 	d, err := dataplane.New(dataplane.Config{Stage: dataplane.StageFunc(nil)})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, d.Close()) })

@@ -62,13 +62,13 @@ func (s *told) Process(w *dataplane.Worker, in dataplane.PortID, burst []mbuf.Fr
 // setStage gives the rig's dataplane another stage.
 func (r *rig) setStage(s dataplane.Stage) {
 	r.t.Helper()
-	require.NoError(r.t, r.d.SetStage(r.t.Context(), s))
+	require.NoError(r.t, r.Dataplane.SetStage(r.t.Context(), s))
 }
 
 // crossed returns a mode that connects the ports in pairs.
 func (r *rig) crossed(mode string, o forward.Options) dataplane.Stage {
 	r.t.Helper()
-	out, err := forward.Connect(len(r.devs))
+	out, err := forward.Connect(len(r.Devices))
 	require.NoError(r.t, err)
 	s, err := forward.New(mode, forward.Config{Out: out, Options: o})
 	require.NoError(r.t, err)
@@ -78,12 +78,12 @@ func (r *rig) crossed(mode string, o forward.Options) dataplane.Stage {
 // What a veth knows of each packet is there for a stage to read.
 func TestRxMetadata(t *testing.T) {
 	r := newRig(t, 2, "rx-hash=on,rx-vlan=on,rx-timestamp=on")
-	require.Equal(t, "rx-timestamp, rx-hash, rx-vlan", r.port(0).Obtained["metadata"])
+	require.Equal(t, "rx-timestamp, rx-hash, rx-vlan", r.Port(0).Obtained["metadata"])
 	s := &told{next: r.crossed("io", forward.Options{})}
 	r.setStage(s)
 	r.reaches(0, 1)
 	r.transfers(0, 1, 1<<20)
-	r.balanced()
+	r.Balanced()
 	require.NotZero(t, s.packets.Load())
 	require.Zero(t, s.without.Load(), "of %d packets", s.packets.Load())
 	require.NotZero(t, s.hashes.Load())
@@ -124,12 +124,12 @@ func pushTags(t *testing.T, ns *netlab.Namespace, name string, vlan int32) {
 // What cannot be told is refused with the option's name, and nothing is left behind.
 func TestMetadataRefused(t *testing.T) {
 	r := newRig(t, 2, "")
-	require.NoError(t, r.d.RemovePort(0))
+	require.NoError(t, r.Dataplane.RemovePort(0))
 	for options, words := range map[string][]string{
 		"mode=generic,rx-hash=on":      {"rx-hash=on", "generic mode", "rx-hash=off does without"},
 		"mode=zerocopy,tx-checksum=on": {"tx-checksum=on", "driver veth", "zero-copy"},
 	} {
-		_, err := afxdp.NewDriver().Open(t.Context(), r.spec(0, options), r.d.Env())
+		_, err := afxdp.NewDriver().Open(t.Context(), r.spec(0, options), r.Dataplane.Env())
 		for _, w := range words {
 			require.ErrorContains(t, err, w)
 		}
@@ -142,9 +142,9 @@ func TestTxChecksum(t *testing.T) {
 	for _, options := range []string{"tx-checksum=on", "tx-checksum=on,frags=on", "tx-checksum=on,mode=generic"} {
 		t.Run(options, func(t *testing.T) {
 			r := newRig(t, 2, options)
-			require.Equal(t, "tx-checksum", r.port(0).Obtained["metadata"])
+			require.Equal(t, "tx-checksum", r.Port(0).Obtained["metadata"])
 			r.reaches(0, 1)
-			for i := range r.devs {
+			for i := range r.Devices {
 				name := fmt.Sprintf("p%d", i)
 				require.NoError(t, r.ports.Do(func() error {
 					e, err := ethtool.NewEthtool()
@@ -160,8 +160,8 @@ func TestTxChecksum(t *testing.T) {
 			for _, size := range []int{100, 1001, 1472} {
 				r.numbered(0, 1, size)
 			}
-			r.balanced()
-			require.Zero(t, r.port(0).Missed["tx_invalid_descs"])
+			r.Balanced()
+			require.Zero(t, r.Port(0).Missed["tx_invalid_descs"])
 
 			// Checksums that are wrong before are right behind the port; without its help
 			// none arrives, so the host does look.

@@ -173,12 +173,12 @@ func TestKernelChangesAreTold(t *testing.T) {
 			func(p dataplane.PortStats) bool { return !p.Up }},
 	} {
 		link(t, r.ports, "p0", change.fn)
-		require.Eventually(t, func() bool { return r.said("p0", change.words) && change.seen(r.port(0)) }, 10*time.Second, time.Millisecond, change.words)
+		require.Eventually(t, func() bool { return r.Said("", "p0", change.words) && change.seen(r.Port(0)) }, 10*time.Second, time.Millisecond, change.words)
 	}
 	link(t, r.ports, "p0", func(h *netlink.Handle, l netlink.Link) error { return h.LinkSetUp(l) })
-	r.waitUp(0, true)
+	r.WaitUp(0, true)
 	r.reaches(0, 1)
-	r.balanced()
+	r.Balanced()
 }
 
 // After kill -9 modes and groups are gone at once, and the next process gives the
@@ -223,22 +223,22 @@ func TestPowersOfAKilledProcess(t *testing.T) {
 // An interface that goes and comes back gets again what was asked for.
 func TestPowersOutliveTheInterface(t *testing.T) {
 	r := newRig(t, 2, "promisc=off")
-	dev := r.devs[0]
+	dev := r.Devices[0]
 	require.NoError(t, powers(dev))
 	require.NoError(t, r.veths[0].Close())
-	r.waitUp(0, false)
+	r.WaitUp(0, false)
 	err := dev.(pmd.MACSetter).SetMAC(thirdMAC)
 	require.ErrorIs(t, err, unix.ENODEV)
 	require.ErrorContains(t, err, "afxdp: p0: the interface is gone for now")
 	r.veths[0] = r.veth(0)
 	fresh := asKernel(t, r.ports).HardwareAddr
-	r.waitUp(0, true)
-	require.Eventually(t, func() bool { return r.port(0).MAC == otherMAC.String() && r.port(0).MTU == 1300 }, 10*time.Second, time.Millisecond)
+	r.WaitUp(0, true)
+	require.Eventually(t, func() bool { return r.Port(0).MAC == otherMAC.String() && r.Port(0).MTU == 1300 }, 10*time.Second, time.Millisecond)
 	a := asKernel(t, r.ports)
 	require.Equal(t, 1, a.Promisc)
 	require.True(t, inGroup(t, r.ports, groupA) && inGroup(t, r.ports, groupB))
 	r.reaches(0, 1)
-	r.stop()
+	r.Stop()
 	nothingHeld(t, r.ports)
 	a = asKernel(t, r.ports)
 	require.Equal(t, 1500, a.MTU)

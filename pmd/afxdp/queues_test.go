@@ -29,11 +29,11 @@ import (
 func TestTwoQueuesTwoWorkers(t *testing.T) {
 	r := newWideRig(t, 2, 2, "")
 	r.spreads(0, 1)
-	p := r.port(0)
+	p := r.Port(0)
 	assert.Equal(t, "0-1 of 2", p.Obtained["channels"])
 	assert.Empty(t, p.UnpolledQueues)
 	assert.Empty(t, p.Drops)
-	r.balanced()
+	r.Balanced()
 }
 
 // What happens to interfaces in real life happens to all queues of one, and all
@@ -43,28 +43,28 @@ func TestQueuesSurvive(t *testing.T) {
 	r.spreads(0, 1)
 
 	link(t, r.ports, "p0", (*netlink.Handle).LinkSetDown)
-	r.waitUp(0, false)
+	r.WaitUp(0, false)
 	link(t, r.ports, "p0", (*netlink.Handle).LinkSetUp)
-	r.waitUp(0, true)
+	r.WaitUp(0, true)
 	r.spreads(0, 1)
-	r.balanced()
+	r.Balanced()
 
 	require.NoError(t, r.veths[0].Close())
-	r.waitUp(0, false)
-	r.balanced()
+	r.WaitUp(0, false)
+	r.Balanced()
 	r.veths[0] = r.veth(0)
-	r.waitUp(0, true)
+	r.WaitUp(0, true)
 	r.spreads(0, 1)
-	r.balanced()
+	r.Balanced()
 
 	require.NoError(t, r.hosts[0].Close())
-	r.waitUp(0, false)
-	r.balanced()
+	r.WaitUp(0, false)
+	r.Balanced()
 	r.hosts[0] = r.namespace("again")
 	r.veths[0] = r.veth(0)
-	r.waitUp(0, true)
+	r.WaitUp(0, true)
 	r.spreads(0, 1)
-	r.balanced()
+	r.Balanced()
 
 	path := r.ports.Path()
 	if !strings.HasPrefix(path, "/run/netns/") {
@@ -72,9 +72,9 @@ func TestQueuesSurvive(t *testing.T) {
 	}
 	require.NoError(t, unix.Unmount(path, unix.MNT_DETACH))
 	require.NoError(t, os.Remove(path))
-	r.waitUp(0, false)
-	r.waitUp(1, false)
-	r.balanced()
+	r.WaitUp(0, false)
+	r.WaitUp(1, false)
+	r.Balanced()
 }
 
 // ethtool -L under traffic: more queues are announced with what to do, a queue that
@@ -86,8 +86,8 @@ func TestChannelsChanged(t *testing.T) {
 	for i, h := range r.hosts {
 		setChannels(t, h, fmt.Sprintf("h%d", i), 4, 2)
 	}
-	require.Eventually(t, func() bool { return r.warned("p0", "queues 2-3 are not forwarded") }, 30*time.Second, 5*time.Millisecond)
-	p := r.port(0)
+	require.Eventually(t, func() bool { return r.Said(dataplane.EventQueuesUnpolled, "p0", "queues 2-3 are not forwarded") }, 30*time.Second, 5*time.Millisecond)
+	p := r.Port(0)
 	assert.Equal(t, "0-1 of 4", p.Obtained["channels"])
 	assert.Equal(t, []int{2, 3}, p.UnpolledQueues)
 	assert.Contains(t, p.Remedy, "queues=all polls them")
@@ -106,19 +106,19 @@ func TestChannelsChanged(t *testing.T) {
 	}()
 	// The remedy as announced.
 	setChannels(t, r.ports, "p0", 2, 2)
-	require.Eventually(t, func() bool { return r.port(0).Obtained["channels"] == "0-1 of 2" }, 30*time.Second, 5*time.Millisecond)
-	assert.Empty(t, r.port(0).UnpolledQueues)
-	assert.Empty(t, r.port(0).Remedy)
+	require.Eventually(t, func() bool { return r.Port(0).Obtained["channels"] == "0-1 of 2" }, 30*time.Second, 5*time.Millisecond)
+	assert.Empty(t, r.Port(0).UnpolledQueues)
+	assert.Empty(t, r.Port(0).Remedy)
 	// Fewer than are polled: the kernel refuses, whatever the peer sends on.
 	setChannels(t, r.hosts[0], "h0", 4, 1)
 	require.ErrorIs(t, tryChannels(r.ports, "p0", 1, 1), unix.EINVAL)
 	setChannels(t, r.ports, "p0", 3, 3)
-	require.Eventually(t, func() bool { return r.said("p0", "queues changed: 0-1 of 3") }, 30*time.Second, 5*time.Millisecond)
-	require.Eventually(t, func() bool { return r.warned("p0", "queue 2 are not forwarded") }, 30*time.Second, 5*time.Millisecond)
-	assert.Equal(t, []int{2}, r.port(0).UnpolledQueues)
+	require.Eventually(t, func() bool { return r.Said("", "p0", "queues changed: 0-1 of 3") }, 30*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return r.Said(dataplane.EventQueuesUnpolled, "p0", "queue 2 are not forwarded") }, 30*time.Second, 5*time.Millisecond)
+	assert.Equal(t, []int{2}, r.Port(0).UnpolledQueues)
 	require.NoError(t, <-done)
 	r.reaches(0, 1)
-	r.balanced()
+	r.Balanced()
 }
 
 // An interface that comes back with fewer queues is left alone, and taken once it
@@ -127,11 +127,11 @@ func TestFewerQueuesThanBefore(t *testing.T) {
 	r := newWideRig(t, 2, 2, "")
 	r.reaches(0, 1)
 	require.NoError(t, r.veths[0].Close())
-	r.waitUp(0, false)
+	r.WaitUp(0, false)
 	r.veths[0] = r.veth(0)
-	r.waitUp(0, true)
+	r.WaitUp(0, true)
 	require.NoError(t, r.veths[0].Close())
-	r.waitUp(0, false)
+	r.WaitUp(0, false)
 	// Made with two queues, of which one is live before the port can see it.
 	other := r.namespace("other")
 	_, err := r.lab.Veth(netlab.VethEnd{Namespace: r.hosts[0], Name: "h0", Queues: 2, Addrs: []netip.Prefix{netip.PrefixFrom(addr(0), 24)}},
@@ -141,15 +141,15 @@ func TestFewerQueuesThanBefore(t *testing.T) {
 	setChannels(t, other, "p0", 1, 1)
 	moveTo(t, other, "p0", r.ports)
 	link(t, r.ports, "p0", (*netlink.Handle).LinkSetUp)
-	require.Eventually(t, func() bool { return strings.Contains(r.port(0).Detail, "the interface has queues 0 to 0") }, 30*time.Second, 5*time.Millisecond)
-	assert.Contains(t, r.port(0).Detail, "ethtool -L p0 rx 2, or start again")
-	assert.False(t, r.port(0).Up)
-	r.balanced()
+	require.Eventually(t, func() bool { return strings.Contains(r.Port(0).Detail, "the interface has queues 0 to 0") }, 30*time.Second, 5*time.Millisecond)
+	assert.Contains(t, r.Port(0).Detail, "ethtool -L p0 rx 2, or start again")
+	assert.False(t, r.Port(0).Up)
+	r.Balanced()
 	setChannels(t, r.ports, "p0", 2, 2)
 	setChannels(t, r.hosts[0], "h0", 2, 2)
-	r.waitUp(0, true)
+	r.WaitUp(0, true)
 	r.spreads(0, 1)
-	r.balanced()
+	r.Balanced()
 }
 
 // One queue of several, by number: the others go to the kernel, which is told.

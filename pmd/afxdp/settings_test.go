@@ -197,13 +197,13 @@ func TestSettingsOfDeletedInterface(t *testing.T) {
 	dir := r.journal
 	require.Len(t, journalFiles(t, dir), 2)
 	require.NoError(t, r.veths[0].Close())
-	r.waitUp(0, false)
+	r.WaitUp(0, false)
 	require.Eventually(t, func() bool { return len(journalFiles(t, dir)) == 1 }, 30*time.Second, 5*time.Millisecond)
 	r.veths[0] = r.veth(0)
-	r.waitUp(0, true)
+	r.WaitUp(0, true)
 	require.Len(t, journalFiles(t, dir), 2, "the new interface is changed again")
 	assert.False(t, feature(t, r.ports, vlanStrip))
-	r.stop()
+	r.Stop()
 	assert.Empty(t, journalFiles(t, dir))
 }
 
@@ -211,26 +211,26 @@ func TestSettingsOfDeletedInterface(t *testing.T) {
 // flow on all queues, and afterwards all is as before.
 func TestBusyPoll(t *testing.T) {
 	r := newWideRig(t, 2, 2, "busy-poll=64")
-	p := r.port(0)
+	p := r.Port(0)
 	assert.Contains(t, p.Obtained["busy-poll"], "preferred, 20 µs")
 	assert.Contains(t, p.Obtained["settings"], "napi_defer_hard_irqs 2 (was 0)")
 	assert.Equal(t, "2", sysfs(t, r.ports, "napi_defer_hard_irqs"))
 	assert.Equal(t, "200000", sysfs(t, r.ports, "gro_flush_timeout"))
 	r.spreads(0, 1)
-	assert.Greater(t, r.port(0).Queues[0].Wakeups, p.Queues[0].Wakeups, "our calls poll")
-	r.balanced()
+	assert.Greater(t, r.Port(0).Queues[0].Wakeups, p.Queues[0].Wakeups, "our calls poll")
+	r.Balanced()
 	// What somebody changes meanwhile is theirs.
 	assert.Equal(t, "5", sysfs(t, r.ports, "napi_defer_hard_irqs", "5"))
-	r.stop()
+	r.Stop()
 	assert.Equal(t, "5", sysfs(t, r.ports, "napi_defer_hard_irqs"))
 	assert.Equal(t, "0", sysfs(t, r.ports, "gro_flush_timeout"))
 }
 
 func TestNoNeedWakeup(t *testing.T) {
 	r := newWideRig(t, 2, 2, "need-wakeup=off")
-	assert.Equal(t, "off", r.port(0).Obtained["need-wakeup"])
+	assert.Equal(t, "off", r.Port(0).Obtained["need-wakeup"])
 	r.spreads(0, 1)
-	r.balanced()
+	r.Balanced()
 }
 
 // Ports with and without need_wakeup use one pool and two UMEMs over it.

@@ -29,30 +29,30 @@ func TestInterfaceDownAndUp(t *testing.T) {
 	check := r.flood(2, 3)
 	r.reaches(0, 1)
 	link(t, r.ports, "p0", (*netlink.Handle).LinkSetDown)
-	r.waitUp(0, false)
-	assert.Contains(t, r.port(0).Detail, "ip link set dev p0 up", "the user is told what to do")
+	r.WaitUp(0, false)
+	assert.Contains(t, r.Port(0).Detail, "ip link set dev p0 up", "the user is told what to do")
 	// Frames for a port that is down are counted, not lost.
 	require.Eventually(t, func() bool {
 		_, err := netlab.Ping(t.Context(), r.hosts[1], addr(0), 1)
-		return err == nil && r.port(0).Drops["port_down"] > 0
+		return err == nil && r.Port(0).Drops["port_down"] > 0
 	}, 30*time.Second, time.Millisecond)
 	link(t, r.ports, "p0", (*netlink.Handle).LinkSetUp)
-	r.waitUp(0, true)
+	r.WaitUp(0, true)
 	r.reaches(0, 1)
 	check()
-	r.balanced()
+	r.Balanced()
 }
 
 func TestCarrierLost(t *testing.T) {
 	r := newRig(t, 4, "")
 	check := r.flood(2, 3)
 	link(t, r.hosts[0], "h0", (*netlink.Handle).LinkSetDown)
-	r.waitUp(0, false)
+	r.WaitUp(0, false)
 	link(t, r.hosts[0], "h0", (*netlink.Handle).LinkSetUp)
-	r.waitUp(0, true)
+	r.WaitUp(0, true)
 	r.reaches(0, 1)
 	check()
-	r.balanced()
+	r.Balanced()
 }
 
 func TestInterfaceDeletedAndRemade(t *testing.T) {
@@ -61,15 +61,15 @@ func TestInterfaceDeletedAndRemade(t *testing.T) {
 	r.reaches(0, 1)
 	for range 3 {
 		require.NoError(t, r.veths[0].Close())
-		r.waitUp(0, false)
-		r.balanced()
+		r.WaitUp(0, false)
+		r.Balanced()
 		r.veths[0] = r.veth(0)
-		r.waitUp(0, true)
+		r.WaitUp(0, true)
 		r.reaches(0, 1)
 	}
 	check()
-	r.balanced()
-	assert.Equal(t, afxdp.ModeCopy, r.port(0).Mode)
+	r.Balanced()
+	assert.Equal(t, afxdp.ModeCopy, r.Port(0).Mode)
 }
 
 func TestPeerNamespaceRemoved(t *testing.T) {
@@ -78,14 +78,14 @@ func TestPeerNamespaceRemoved(t *testing.T) {
 	r.reaches(0, 1)
 	// With the host's namespace its interface goes, and with that p0.
 	require.NoError(t, r.hosts[0].Close())
-	r.waitUp(0, false)
-	r.balanced()
+	r.WaitUp(0, false)
+	r.Balanced()
 	r.hosts[0] = r.namespace("again")
 	r.veths[0] = r.veth(0)
-	r.waitUp(0, true)
+	r.WaitUp(0, true)
 	r.reaches(0, 1)
 	check()
-	r.balanced()
+	r.Balanced()
 }
 
 func TestOwnNamespaceRemoved(t *testing.T) {
@@ -97,10 +97,10 @@ func TestOwnNamespaceRemoved(t *testing.T) {
 	}
 	require.NoError(t, unix.Unmount(path, unix.MNT_DETACH))
 	require.NoError(t, os.Remove(path))
-	r.waitUp(0, false)
-	r.waitUp(1, false)
-	assert.Contains(t, r.port(0).Detail, "removed")
-	r.balanced()
+	r.WaitUp(0, false)
+	r.WaitUp(1, false)
+	assert.Contains(t, r.Port(0).Detail, "removed")
+	r.Balanced()
 }
 
 func TestMTUChanged(t *testing.T) {
@@ -110,28 +110,26 @@ func TestMTUChanged(t *testing.T) {
 		return func(h *netlink.Handle, l netlink.Link) error { return h.LinkSetMTU(l, mtu) }
 	}
 	link(t, r.ports, "p0", setMTU(1400))
-	require.Eventually(t, func() bool { return r.port(0).MTU == 1400 }, 30*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return r.Port(0).MTU == 1400 }, 30*time.Second, 5*time.Millisecond)
 	r.reaches(0, 1)
 	// Beyond what a frame holds: the port says so and goes on with the rest.
 	link(t, r.ports, "p0", setMTU(3000))
-	require.Eventually(t, func() bool { return strings.Contains(r.port(0).Detail, "MTU 3000") }, 30*time.Second, 5*time.Millisecond)
-	assert.True(t, r.port(0).Up)
+	require.Eventually(t, func() bool { return strings.Contains(r.Port(0).Detail, "MTU 3000") }, 30*time.Second, 5*time.Millisecond)
+	assert.True(t, r.Port(0).Up)
 	r.reaches(0, 1)
 	check()
-	r.balanced()
+	r.Balanced()
 }
 
 func TestEvents(t *testing.T) {
 	r := newRig(t, 2, "")
 	link(t, r.ports, "p0", (*netlink.Handle).LinkSetDown)
-	r.waitUp(0, false)
+	r.WaitUp(0, false)
 	link(t, r.ports, "p0", (*netlink.Handle).LinkSetUp)
-	r.waitUp(0, true)
+	r.WaitUp(0, true)
 	require.Eventually(t, func() bool {
-		r.mu.Lock()
-		defer r.mu.Unlock()
 		var kinds []string
-		for _, e := range r.events {
+		for _, e := range r.Events() {
 			if e.Port == "p0" {
 				kinds = append(kinds, e.Kind)
 			}
@@ -227,13 +225,13 @@ func TestZeroCopyRefusedOnVeth(t *testing.T) {
 // Mode auto tells what it could not have.
 func TestZeroCopyNotToBeHad(t *testing.T) {
 	r := newRig(t, 2, "")
-	p := r.port(0)
+	p := r.Port(0)
 	assert.Equal(t, afxdp.ModeCopy, p.Mode)
 	assert.Contains(t, p.Obtained["zerocopy"], "veth")
 	assert.Contains(t, p.Obtained["zerocopy"], "copy mode taken")
-	r.stop()
+	r.Stop()
 	r = newRig(t, 2, "mode=copy")
-	assert.NotContains(t, r.port(0).Obtained, "zerocopy", "nobody asked for it")
+	assert.NotContains(t, r.Port(0).Obtained, "zerocopy", "nobody asked for it")
 }
 
 func TestBadPorts(t *testing.T) {
@@ -293,9 +291,9 @@ func TestPromiscuousIsCounted(t *testing.T) {
 
 func TestGenericMode(t *testing.T) {
 	r := newRig(t, 2, "mode=generic")
-	assert.Equal(t, afxdp.ModeGeneric, r.port(0).Mode)
+	assert.Equal(t, afxdp.ModeGeneric, r.Port(0).Mode)
 	r.reaches(0, 1)
-	r.stop()
+	r.Stop()
 }
 
 func TestCloseAndReopenAtOnce(t *testing.T) {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -31,40 +33,61 @@ type Rig struct {
 	// Stop ends it, and checks that it ended well. It runs by itself at the end of
 	// the test.
 	Stop func()
+	// Dataplane is what runs, Devices are its ports in order.
+	Dataplane *dataplane.Dataplane
+	Devices   []pmd.Device
 
 	t *testing.T
-	d *dataplane.Dataplane
 
 	mu     sync.Mutex
 	events []dataplane.Event
 }
 
 // Start opens an even number of ports with these specs, joins 0 and 1, 2 and 3, …,
-// and polls them.
+// and polls them with one worker.
 func Start(t *testing.T, drv pmd.Driver, specs ...string) *Rig {
+	t.Helper()
+	return StartWide(t, 1, drv, specs...)
+}
+
+// StartWide is Start with this many workers, and as many pools' worth of frames: of a port with
+// as many queues worker i polls queue i.
+func StartWide(t *testing.T, workers int, drv pmd.Driver, specs ...string) *Rig {
 	t.Helper()
 	r := &Rig{t: t}
 	out, err := forward.Connect(len(specs))
 	require.NoError(t, err)
 	stage, err := forward.New("io", forward.Config{Out: out})
 	require.NoError(t, err)
-	r.d, err = dataplane.New(dataplane.Config{Stage: stage, OnEvent: r.event})
+	r.Dataplane, err = dataplane.New(dataplane.Config{
+		Stage: stage, OnEvent: r.event, Cores: slices.Repeat([]int{dataplane.Unpinned}, workers),
+		Pool: mbuf.Config{Frames: workers * mbuf.DefaultFrames},
+	})
 	require.NoError(t, err)
+	each := make([]int, workers)
+	for i := range each {
+		each[i] = i
+	}
 	for _, text := range specs {
 		spec, err := pmd.ParseSpec(text)
 		require.NoError(t, err)
-		dev, err := drv.Open(t.Context(), spec, r.d.Env())
+		dev, err := drv.Open(t.Context(), spec, r.Dataplane.Env())
 		require.NoError(t, err)
-		_, err = r.d.AddPort(dev, dataplane.PortConfig{})
+		var placed dataplane.PortConfig
+		if len(dev.Queues()) == workers {
+			placed.Workers = each
+		}
+		_, err = r.Dataplane.AddPort(dev, placed)
 		require.NoError(t, err)
+		r.Devices = append(r.Devices, dev)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- r.d.Run(ctx) }()
+	go func() { done <- r.Dataplane.Run(ctx) }()
 	r.Stop = sync.OnceFunc(func() {
 		cancel()
 		require.NoError(t, <-done)
-		require.NoError(t, r.d.Close())
+		require.NoError(t, r.Dataplane.Close())
 	})
 	t.Cleanup(r.Stop)
 	return r
@@ -83,12 +106,20 @@ func (r *Rig) Events() []dataplane.Event {
 	return append([]dataplane.Event(nil), r.events...)
 }
 
+// Said reports whether a port has told something with these words, in an event of this kind;
+// any will do if it is empty.
+func (r *Rig) Said(kind, port, words string) bool {
+	return slices.ContainsFunc(r.Events(), func(e dataplane.Event) bool {
+		return (kind == "" || e.Kind == kind) && e.Port == port && strings.Contains(e.Text, words)
+	})
+}
+
 // Port returns the statistics of port i.
 func (r *Rig) Port(i int) dataplane.PortStats {
 	r.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	s, err := r.d.Stats(ctx)
+	s, err := r.Dataplane.Stats(ctx)
 	require.NoError(r.t, err)
 	return s.Ports[i]
 }
@@ -106,12 +137,15 @@ func (r *Rig) Balanced() {
 	r.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	s, err := r.d.StatsWithAccounts(ctx)
+	s, err := r.Dataplane.StatsWithAccounts(ctx)
 	require.NoError(r.t, err)
 	for _, p := range s.Pools {
 		require.True(r.t, p.Balanced(), "%+v", p)
 	}
 	var received, sent, dropped, inHand uint64
+	for _, c := range s.Cores {
+		inHand += c.Held
+	}
 	for _, p := range s.Ports {
 		received += p.RxPackets
 		sent += p.TxPackets
