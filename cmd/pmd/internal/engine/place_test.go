@@ -73,11 +73,12 @@ func TestPlacePollCPU(t *testing.T) {
 	table, err := forward.Connect(4)
 	require.NoError(t, err)
 	gs := groups(table)
-	ports := plain(3, 2, 1, 1)
-	ports[0].cpus = []int{3, 1} // from the start again for the third queue
-	assert.Equal(t, [][]int{{2, 0, 2}, {2, 0}, {1}, {1}}, place(gs, ports, workers(0, 0, 0)), "the peer follows, the others keep away")
+	ports := plain(2, 3, 1, 1)
+	ports[0].cpus = []int{3, 1}
+	assert.Equal(t, [][]int{{2, 0}, {2, 0, 2}, {1}, {1}}, place(gs, ports, workers(0, 0, 0)),
+		"the peer follows, from the start again for its third queue, and the others keep away")
 	ports[1].cpus = []int{2}
-	assert.Equal(t, [][]int{{2, 0, 2}, {1, 1}, {0}, {0}}, place(gs, ports, workers(0, 0, 0)), "unless it has a list of its own")
+	assert.Equal(t, [][]int{{2, 0}, {1, 1, 1}, {0}, {0}}, place(gs, ports, workers(0, 0, 0)), "unless it has a list of its own")
 }
 
 // TestPlaceProperties: every queue of every port has a worker that exists, the one
