@@ -46,6 +46,8 @@ type condition struct {
 //	spread-%         by how much the slowest of these four is over the fastest
 //	rwmutex-ns       behind the RWMutex: all cores, with a writer
 //	x-rwmutex        how many times that is ns/lookup
+//	writes/s         how often the writer of ns/lookup added and deleted its address
+//	rwmutex-writes/s the same of rwmutex-ns
 func BenchmarkLookup(b *testing.B) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(runtime.NumCPU() + 2)) // the lookers never sleep
 	all := runtime.NumCPU()                                            // the CPUs this process may use
@@ -56,12 +58,17 @@ func BenchmarkLookup(b *testing.B) {
 			b.Run(fmt.Sprintf("call=%s/addrs=%d", call, n), func(b *testing.B) {
 				for range b.N {
 					var own [4][]float64
-					var shared []float64
+					var shared, writes, locked []float64
 					for range rounds {
 						for i, c := range conditions {
-							own[i] = append(own[i], measure(b, call, n, c, false))
+							t, w := measure(b, call, n, c, false)
+							own[i] = append(own[i], t)
+							if i == 0 {
+								writes = append(writes, w)
+							}
 						}
-						shared = append(shared, measure(b, call, n, conditions[0], true))
+						t, w := measure(b, call, n, conditions[0], true)
+						shared, locked = append(shared, t), append(locked, w)
 					}
 					var figures []float64
 					for i := range own {
@@ -71,6 +78,8 @@ func BenchmarkLookup(b *testing.B) {
 					b.ReportMetric(100*(slices.Max(figures)/slices.Min(figures)-1), "spread-%")
 					b.ReportMetric(middle(shared), "rwmutex-ns")
 					b.ReportMetric(middle(shared)/figures[0], "x-rwmutex")
+					b.ReportMetric(middle(writes), "writes/s")
+					b.ReportMetric(middle(locked), "rwmutex-writes/s")
 					b.ReportMetric(0, "ns/op")
 				}
 			})
@@ -94,17 +103,22 @@ func (c *lockedCore) Round(visit func(int)) {
 	visit(0)
 }
 
-// measure returns the median CPU time of a lookup in nanoseconds, of one round.
-func measure(b *testing.B, call string, n int, c condition, shared bool) float64 {
+// measure returns the CPU time of a lookup in nanoseconds, the median of the batches of one
+// round on the first CPU, and how many times the writer's address was added and deleted in a
+// second. The list is as long in every condition: a batch of ours that begins while the writer's
+// address is away is not counted.
+func measure(b *testing.B, call string, n int, c condition, shared bool) (figure, writes float64) {
+	topo, err := cpu.Local()
+	require.NoError(b, err)
+	on := topo.Allowed.And(topo.Online).Slice()
 	var (
-		cores   = c.cores
 		mu      lockedCore
 		live    *mailCores
 		layer   ifnet.Cores = &mu
-		replica             = make([]*ifnet.Replica, cores)
+		replica             = make([]*ifnet.Replica, c.cores)
 	)
 	if !shared {
-		live = newMailCores(cores)
+		live = newMailCores(c.cores, len(on)-1)
 		layer = live
 	}
 	s, err := ifnet.New(ifnet.Config{Cores: layer})
@@ -117,6 +131,8 @@ func measure(b *testing.B, call string, n int, c condition, shared bool) float64
 		dst[i] = netip.AddrFrom4([4]byte{10, byte(i), 0, 1})
 		require.NoError(b, s.AddAddr(bg, ifp, ifnet.AddrSpec{Prefix: netip.PrefixFrom(dst[i], 24)}))
 	}
+	extra := ifnet.AddrSpec{Prefix: netip.MustParsePrefix("192.0.2.1/24")}
+	require.NoError(b, s.AddAddr(bg, ifp, extra))
 	s.Bind(func(core int, r *ifnet.Replica) {
 		for i := range replica {
 			if shared || i == core {
@@ -124,75 +140,106 @@ func measure(b *testing.B, call string, n int, c condition, shared bool) float64
 			}
 		}
 	})
-	var stop atomic.Bool
-	var wg sync.WaitGroup
-	var times []float64 // of core 0: all conditions are compared on one CPU
-	topo, err := cpu.Local()
-	require.NoError(b, err)
-	on := topo.Allowed.And(topo.Online).Slice()
-	for core := range cores {
-		wg.Go(func() {
-			pinned, err := cpu.Pin(on[core])
-			if !assert.NoError(b, err) {
-				return
-			}
-			defer pinned.Release()
-			r := replica[core]
-			var own []float64
-			for !stop.Load() {
-				if live != nil {
-					live.serve(core)
-				}
-				start := threadTime()
-				switch {
-				case shared && call == "withaddr":
-					for i := range batch {
-						mu.RLock()
-						r.WithAddr(dst[i%len(dst)])
-						mu.RUnlock()
-					}
-				case shared:
-					for i := range batch {
-						mu.RLock()
-						r.WithNet(dst[i%len(dst)])
-						mu.RUnlock()
-					}
-				case call == "withaddr":
-					for i := range batch {
-						r.WithAddr(dst[i%len(dst)])
-					}
-				default:
-					for i := range batch {
-						r.WithNet(dst[i%len(dst)])
-					}
-				}
-				own = append(own, float64(threadTime()-start)/batch)
-			}
-			if core == 0 {
-				times = own
-			}
-		})
+	look := lookups(call, shared, &mu)
+	write := func() {
+		if assert.NoError(b, s.DelAddr(bg, ifp, extra.Prefix.Addr())) && assert.NoError(b, s.AddAddr(bg, ifp, extra)) {
+			writes++
+		}
 	}
+	// Whoever is on the last CPU writes, between two batches if it looks up as well: so the
+	// writer never waits for a CPU. It ends first, while the others still take its messages.
+	var ended [2]atomic.Bool
+	var running [2]sync.WaitGroup
+	var times []float64
 	if live != nil {
 		live.running.Store(true)
 	}
-	extra := ifnet.AddrSpec{Prefix: netip.MustParsePrefix("192.0.2.1/24")}
-	require.NoError(b, s.AddAddr(bg, ifp, extra))
-	for end := time.Now().Add(roundLength); time.Now().Before(end); {
-		if !c.writer {
-			time.Sleep(time.Millisecond)
+	start := time.Now()
+	for i, id := range on {
+		looks, writes := i < c.cores, c.writer && i == len(on)-1
+		end := 1
+		if writes {
+			end = 0
+		}
+		if !looks && !writes {
 			continue
 		}
-		require.NoError(b, s.DelAddr(bg, ifp, extra.Prefix.Addr()))
-		require.NoError(b, s.AddAddr(bg, ifp, extra))
+		running[end].Go(func() {
+			pinned, err := cpu.Pin(id)
+			if !assert.NoError(b, err) {
+				return
+			}
+			defer func() { assert.NoError(b, pinned.Release()) }()
+			for !ended[end].Load() {
+				if looks {
+					if live != nil {
+						live.serve(i)
+					}
+					all := shared || replica[i].WithAddr(extra.Prefix.Addr()) != nil
+					t := look(replica[i], dst)
+					if i == 0 && all {
+						times = append(times, t)
+					}
+				}
+				if writes {
+					write()
+				}
+			}
+		})
 	}
-	stop.Store(true)
-	wg.Wait()
+	time.Sleep(roundLength)
+	for i := range ended {
+		ended[i].Store(true)
+		running[i].Wait()
+	}
+	writes /= time.Since(start).Seconds()
 	if live != nil {
 		live.running.Store(false)
 	}
 	require.NoError(b, s.Close())
-	return middle(times)
+	return middle(times), writes
+}
+
+// lookups returns what looks up a batch of addresses, and tells the CPU time of one.
+func lookups(call string, shared bool, mu *lockedCore) func(r *ifnet.Replica, dst []netip.Addr) float64 {
+	var fn func(r *ifnet.Replica, dst []netip.Addr)
+	switch {
+	case shared && call == "withaddr":
+		fn = func(r *ifnet.Replica, dst []netip.Addr) {
+			for _, a := range dst {
+				mu.RLock()
+				r.WithAddr(a)
+				mu.RUnlock()
+			}
+		}
+	case shared:
+		fn = func(r *ifnet.Replica, dst []netip.Addr) {
+			for _, a := range dst {
+				mu.RLock()
+				r.WithNet(a)
+				mu.RUnlock()
+			}
+		}
+	case call == "withaddr":
+		fn = func(r *ifnet.Replica, dst []netip.Addr) {
+			for _, a := range dst {
+				r.WithAddr(a)
+			}
+		}
+	default:
+		fn = func(r *ifnet.Replica, dst []netip.Addr) {
+			for _, a := range dst {
+				r.WithNet(a)
+			}
+		}
+	}
+	return func(r *ifnet.Replica, dst []netip.Addr) float64 {
+		start := threadTime()
+		for range batch / len(dst) {
+			fn(r, dst)
+		}
+		return float64(threadTime()-start) / float64(batch/len(dst)*len(dst))
+	}
 }
 
 // threadTime returns the CPU time of the calling thread in nanoseconds.
@@ -204,39 +251,45 @@ func threadTime() int64 {
 	return ts.Nano()
 }
 
-// mailCores are cores that look into a mailbox of one message between two batches.
+// mailCores are cores that look into a mailbox of one message between two batches. The core
+// whose number is writer, if there is one, is the goroutine that sends the messages.
 type mailCores struct {
 	boxes   []atomic.Pointer[mail]
 	running atomic.Bool
+	writer  int
 }
 
 type mail struct {
 	fn   func()
-	done chan struct{}
+	done atomic.Bool
 }
 
-func newMailCores(n int) *mailCores { return &mailCores{boxes: make([]atomic.Pointer[mail], n)} }
+func newMailCores(n, writer int) *mailCores {
+	return &mailCores{boxes: make([]atomic.Pointer[mail], n), writer: writer}
+}
 
 func (c *mailCores) Len() int { return len(c.boxes) }
 
-// serve runs the message that waits. The Swap pairs with the Store in Round.
+// serve runs the message that waits. The Load pairs with the Store in Round, and done the other
+// way round.
 func (c *mailCores) serve(core int) {
 	if m := c.boxes[core].Load(); m != nil {
 		c.boxes[core].Store(nil)
 		m.fn()
-		close(m.done)
+		m.done.Store(true)
 	}
 }
 
 func (c *mailCores) Round(visit func(core int)) {
 	for i := range c.boxes {
-		if !c.running.Load() {
+		if i == c.writer || !c.running.Load() {
 			visit(i)
 			continue
 		}
-		m := &mail{func() { visit(i) }, make(chan struct{})}
+		m := &mail{fn: func() { visit(i) }}
 		c.boxes[i].Store(m)
-		<-m.done
+		for !m.done.Load() { // soon: each core has a CPU
+		}
 	}
 }
 
