@@ -41,11 +41,16 @@ func (e *Engine) newSystem(drivers []string, events *events) (err error) {
 }
 
 // attach makes the interface of a port that the dataplane has, and makes it what is wanted.
-func (e *Engine) attach(ctx context.Context, dev pmd.Device, p *openPort, want InterfaceConfig) error {
+func (e *Engine) attach(ctx context.Context, dev pmd.Device, p *openPort, want InterfaceConfig) (err error) {
 	port, params, err := e.net.Add(p.id, dev, p.spec.Name, p.workers)
 	if err != nil {
 		return err
 	}
+	defer func() {
+		if err != nil {
+			e.net.Remove(port)
+		}
+	}()
 	p.net, p.created = port, e.isCreated(p.spec)
 	if p.created {
 		e.coming = params
@@ -79,6 +84,7 @@ func (e *Engine) detach(ctx context.Context, p openPort) error {
 	if err != nil {
 		return err
 	}
+	e.net.Remove(p.net)
 	return e.dp.RemovePort(p.id)
 }
 

@@ -15,7 +15,7 @@
 //
 // # Concurrency
 //
-// The System calls a Net and its Ports, one call at a time. [Net.Add] and [Port.Place] are
+// The System calls a Net and its Ports, one call at a time. [Net.Add], [Net.Remove] and [Port.Place] are
 // for the program, which makes one change at a time and none while a call of the
 // System changes the same port.
 //

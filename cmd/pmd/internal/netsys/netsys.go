@@ -3,6 +3,7 @@ package netsys
 import (
 	"context"
 	"fmt"
+	"maps"
 	"sync"
 
 	"example.org/pmd/dataplane"
@@ -68,6 +69,14 @@ func (n *Net) Add(id dataplane.PortID, dev pmd.Device, name string, workers []in
 	defer n.mu.Unlock()
 	n.coming[name] = p
 	return p, params, nil
+}
+
+// Remove forgets a port: its interface has been detached, or was not attached.
+func (n *Net) Remove(p *Port) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	maps.DeleteFunc(n.coming, func(_ string, q *Port) bool { return p == q })
+	maps.DeleteFunc(n.ports, func(_ int, q *Port) bool { return p == q })
 }
 
 // arrived is told by the System of every interface that comes, and of every new name.

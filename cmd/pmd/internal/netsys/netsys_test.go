@@ -167,6 +167,25 @@ func TestPortFollowsItsInterface(t *testing.T) {
 	assert.Equal(t, []int{1}, b.polled(t, other))
 }
 
+// A port whose interface was never attached, or is detached, has nothing to do with another
+// interface that gets its name or its number.
+func TestRemove(t *testing.T) {
+	b := newBed(t, 2, true)
+	dev, err := null.New(null.Config{Name: "none"}, b.dp.Env())
+	require.NoError(t, err)
+	id, err := b.dp.AddPort(dev, dataplane.PortConfig{Workers: []int{0}})
+	require.NoError(t, err)
+	none, _, err := b.net.Add(id, dev, "none", []int{0})
+	require.NoError(t, err)
+	b.net.Remove(none)
+	require.NoError(t, b.dp.RemovePort(id))
+
+	p := b.port(t, "a", 0)
+	require.NoError(t, b.ctl.Rename(ctx, "a", "none"))
+	require.NoError(t, b.ctl.SetPollCore(ctx, "none", 1))
+	assert.Equal(t, []int{1}, b.polled(t, p))
+}
+
 // A port is polled while its interface is up and registered for polling, and not otherwise.
 func TestUpAndPolling(t *testing.T) {
 	b := newBed(t, 2, true)
