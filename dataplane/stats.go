@@ -39,6 +39,8 @@ type PortStats struct {
 	// while others of it are, and Remedy says what to do about them: see pmd.Info.
 	UnpolledQueues []int  `json:"unpolled_queues,omitempty"`
 	Remedy         string `json:"remedy,omitempty"`
+	// Closed says that the port is closed since its worker failed.
+	Closed bool `json:"closed,omitempty"`
 	// Removed says that the port is no more, and its totals stand still.
 	Removed bool `json:"removed,omitempty"`
 	// Detail tells why the port is down.
@@ -318,7 +320,7 @@ func (d *Dataplane) portStats(ctx context.Context, p *port, pic *picture) PortSt
 		info = p.dev.Info()
 	}
 	s := PortStats{
-		ID: p.id, Name: p.info.Name, Driver: info.Driver, Mode: info.Mode, Up: info.Up, Unpolled: !p.polled() && !p.gone, UnpolledQueues: info.Unpolled, Remedy: info.Remedy, Removed: p.removed, Detail: info.Detail,
+		ID: p.id, Name: p.info.Name, Driver: info.Driver, Mode: info.Mode, Up: info.Up, Unpolled: !p.polled() && !p.gone, UnpolledQueues: info.Unpolled, Remedy: info.Remedy, Closed: p.gone && !p.removed, Removed: p.removed, Detail: info.Detail,
 		MAC: info.MAC.String(), MTU: info.MTU, Obtained: info.Obtained,
 		Drops: map[string]uint64{}, Queues: []QueueStats{}, InHand: pic.send[p.id],
 	}

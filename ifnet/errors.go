@@ -29,7 +29,7 @@ func (e *Error) Error() string {
 	b.WriteString(e.Call)
 	if e.Interface != "" {
 		b.WriteString(" on ")
-		b.WriteString(quoted(e.Interface))
+		b.WriteString(QuoteName(e.Interface))
 	}
 	if e.Text != "" {
 		b.WriteString(": " + e.Text)

@@ -102,8 +102,9 @@ func FuzzCalls(f *testing.F) {
 		}
 		for n := 0; len(b) > 0 && n < 100; n++ {
 			var err error
-			name := b.name()
-			switch c := r.root; b.one() % 36 {
+			name, call := b.name(), b.one()%36
+			named := call <= 18 || call == 27 || call == 30 || call == 33 || call == 34 // on the interface of that name
+			switch c := r.root; call {
 			case 0:
 				var ifp *ifnet.Interface
 				d := &driver{mu: &serializer{}}
@@ -192,6 +193,9 @@ func FuzzCalls(f *testing.F) {
 			var e *ifnet.Error
 			if !errors.As(err, &e) || e.Call == "" || e.Errno == 0 {
 				t.Fatalf("%v: no call, or no errno", err)
+			}
+			if named && e.Interface != name {
+				t.Fatalf("%v: the call was on %q", err, name)
 			}
 		}
 		// All cores agree, and the rig's end checks that nothing is left.

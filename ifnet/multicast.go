@@ -34,7 +34,7 @@ func ParseGroup(text string) (Group, error) {
 	mac, ok := packet.MACOf(hw)
 	if err != nil || !ok {
 		return Group{}, fail(syscall.EINVAL, "use an IP address such as 224.0.0.251, or a MAC address such as 01:00:5e:00:00:fb").
-			as("parse group "+quoted(text), "")
+			as("parse group "+QuoteName(text), "")
 	}
 	return LinkGroup(mac), nil
 }

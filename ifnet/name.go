@@ -48,9 +48,9 @@ func checkName(name string) *failure {
 	return nil
 }
 
-// quoted returns a name as it may stand in a message: as it is if it could be a
+// QuoteName returns a name as it may stand in a message: as it is if it could be a
 // name, else quoted, and cut if it is very long.
-func quoted(name string) string {
+func QuoteName(name string) string {
 	if checkName(name) == nil {
 		return name
 	}

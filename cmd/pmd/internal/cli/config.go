@@ -169,6 +169,8 @@ func changesOf(steps []engine.Step) []ctl.Change {
 			c.Text = fmt.Sprintf("add port %s: %s", s.Port, s.To)
 		case engine.StepRemove:
 			c.Text = fmt.Sprintf("remove port %s: %s", s.Port, s.From)
+		case engine.StepRename:
+			c.Text = fmt.Sprintf("rename port %s: %s", s.From, s.To)
 		case engine.StepPollCPU:
 			c.Text = fmt.Sprintf("port %s: pollcpu: %s → %s", s.Port, or(s.From), or(s.To))
 		case engine.StepInterface:

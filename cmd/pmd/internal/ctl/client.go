@@ -152,7 +152,17 @@ func (c *Client) Cores(ctx context.Context, ref string) ([]engine.CorePolling, e
 	}
 	var one engine.CorePolling
 	err := c.do(ctx, http.MethodGet, "/v1/cores/"+url.PathEscape(ref), nil, &one)
-	return []engine.CorePolling{one}, err
+	return []engine.CorePolling{one}, noCore(err)
+}
+
+// noCore marks that there is no such core as a mistake of the user, as it is where a list of
+// CPUs is a setting: which CPUs are polled is for the user to say.
+func noCore(err error) error {
+	var answer *Error
+	if errors.As(err, &answer) && answer.Status == http.StatusNotFound {
+		return usage.Wrap(err)
+	}
+	return err
 }
 
 // SetPolling changes tunables of the core that ref names, or of all if it is empty.
@@ -164,7 +174,7 @@ func (c *Client) SetPolling(ctx context.Context, ref string, set map[string]any)
 	}
 	var list Cores
 	err := c.do(ctx, http.MethodPut, path, set, &list)
-	return list.Cores, err
+	return list.Cores, noCore(err)
 }
 
 // Forwarding returns the mode and the cross-connect.

@@ -51,13 +51,21 @@ func (s *Server) changed(f engine.Interface, err error, what string, attrs ...an
 	return http.StatusOK, f, nil
 }
 
+// decodeFor is decode for a call on the interface that the path names.
+func decodeFor(call string, r *request, v any) error {
+	if err := decode(r.body, v); err != nil {
+		return engine.On(call, r.PathValue("name"), err)
+	}
+	return nil
+}
+
 func (s *Server) setInterface(r *request) (int, any, error) {
 	var set engine.IfSettings
-	if err := decode(r.body, &set); err != nil {
+	if err := decodeFor("set", r, &set); err != nil {
 		return 0, nil, err
 	}
 	if reflect.ValueOf(set).IsZero() {
-		return 0, nil, usage.Errorf(`the body names no setting: send for example {"mtu":1500}`)
+		return 0, nil, engine.On("set", r.PathValue("name"), usage.Errorf(`the body names no setting: send for example {"mtu":1500}`))
 	}
 	f, err := s.target.SetInterface(r.Context(), r.PathValue("name"), set)
 	return s.changed(f, err, "interface changed", "as", r.PathValue("name"), "settings", string(r.body))
@@ -66,7 +74,7 @@ func (s *Server) setInterface(r *request) (int, any, error) {
 func (s *Server) createInterface(r *request) (int, any, error) {
 	var c Create
 	if err := decode(r.body, &c); err != nil {
-		return 0, nil, err
+		return 0, nil, fmt.Errorf("create: %w", err)
 	}
 	f, err := s.target.Create(r.Context(), c.Name, c.Params)
 	_, _, err = s.changed(f, err, "interface created", "spec", f.Spec)
@@ -84,7 +92,7 @@ func (s *Server) destroyInterface(r *request) (int, any, error) {
 
 func (s *Server) addAddr(r *request) (int, any, error) {
 	var a engine.AddrSettings
-	if err := decode(r.body, &a); err != nil {
+	if err := decodeFor("add address", r, &a); err != nil {
 		return 0, nil, err
 	}
 	f, err := s.target.AddAddr(r.Context(), r.PathValue("name"), a)
@@ -93,7 +101,7 @@ func (s *Server) addAddr(r *request) (int, any, error) {
 
 func (s *Server) delAddr(r *request) (int, any, error) {
 	var a engine.AddrSettings
-	if err := decode(r.body, &a); err != nil {
+	if err := decodeFor("delete address", r, &a); err != nil {
 		return 0, nil, err
 	}
 	f, err := s.target.DelAddr(r.Context(), r.PathValue("name"), a)
@@ -102,7 +110,7 @@ func (s *Server) delAddr(r *request) (int, any, error) {
 
 func (s *Server) join(r *request) (int, any, error) {
 	var g Group
-	if err := decode(r.body, &g); err != nil {
+	if err := decodeFor("join group", r, &g); err != nil {
 		return 0, nil, err
 	}
 	f, err := s.target.Join(r.Context(), r.PathValue("name"), g.Group)
@@ -111,7 +119,7 @@ func (s *Server) join(r *request) (int, any, error) {
 
 func (s *Server) leave(r *request) (int, any, error) {
 	var g Group
-	if err := decode(r.body, &g); err != nil {
+	if err := decodeFor("leave group", r, &g); err != nil {
 		return 0, nil, err
 	}
 	f, err := s.target.Leave(r.Context(), r.PathValue("name"), g.Group)

@@ -69,7 +69,7 @@ func (e *Engine) Kinds(ctx context.Context) (list []IfKind, err error) {
 func (e *Engine) Create(ctx context.Context, name string, params map[string]string) (f Interface, err error) {
 	const call = "create"
 	if err := e.changeMu.wait(ctx); err != nil {
-		return f, fmt.Errorf("%s %.40s: %w", call, name, err)
+		return f, On(call, name, err)
 	}
 	defer e.changeMu.Unlock()
 	if err := ifnet.CheckName(name); err != nil {
@@ -135,7 +135,10 @@ func (e *Engine) newSpec(ctx context.Context, name string, params map[string]str
 		text += ",iface=" + name
 	}
 	spec, err = pmd.ParseSpec(text)
-	if err == nil && !e.isCreated(spec) {
+	if err != nil {
+		return spec, fmt.Errorf("create %s: %w", name, err)
+	}
+	if !e.isCreated(spec) {
 		err = &ifnet.Error{Call: "create", Interface: name, Errno: syscall.EINVAL, Text: fmt.Sprintf("a unit is a number from 0 to %d", ifnet.MaxUnit)}
 	}
 	return spec, err
@@ -146,7 +149,7 @@ func (e *Engine) newSpec(ctx context.Context, name string, params map[string]str
 func (e *Engine) Destroy(ctx context.Context, ref string) error {
 	const call = "destroy"
 	if err := e.changeMu.wait(ctx); err != nil {
-		return fmt.Errorf("%s %.40s: %w", call, ref, err)
+		return On(call, ref, err)
 	}
 	defer e.changeMu.Unlock()
 	ports, w := e.now()

@@ -171,12 +171,13 @@ func TestApplyUndoesEachStep(t *testing.T) {
 	ctx := context.Background()
 	f := &powerful{}
 	// They receive nothing: cores that sleep answer at once, on a busy machine as well.
-	cfg := small(t, "null:name=a,rx=off", "null:name=b,rx=off,size=100", "null:name=gone,rx=off", "null:name=other,rx=off,size=100")
+	cfg := small(t, "null:name=a,rx=off", "null:name=b,rx=off,size=100", "null:name=gone,rx=off,size=300", "null:name=other,rx=off,size=100", "null:name=old,rx=off,size=400")
 	cfg.Registry, cfg.Unpinned = pmd.NewRegistry(f), 2
 	cfg.Interfaces = []InterfaceConfig{
 		{Port: "a", IfSettings: IfSettings{MTU: ptr(2000), Metric: ptr(3)}, Groups: []string{"224.0.0.251", "ff02::fb"},
 			Addrs: []AddrSettings{{Address: "192.0.2.1/24"}, {Address: "2001:db8::1/64"}, {Address: "198.51.100.1/24"}, {Address: "203.0.113.1/24"}}},
 		{Port: "gone", IfSettings: IfSettings{AllMulti: ptr(true)}, Addrs: []AddrSettings{{Address: "10.0.0.1/8"}}},
+		{Port: "old", IfSettings: IfSettings{Metric: ptr(7)}},
 	}
 	e := started(t, cfg)
 	onCPUs(e, 100, 101)
@@ -186,7 +187,7 @@ func TestApplyUndoesEachStep(t *testing.T) {
 	require.NoError(t, err)
 
 	next := cfg
-	next.Ports = specs(t, "null:name=new,rx=off", "null:name=a,rx=off,pollcpu=101", "null:name=b,rx=off,size=100,pollcpu=100", "null:name=other,rx=off,size=128")
+	next.Ports = specs(t, "null:name=new,rx=off", "null:name=a,rx=off,pollcpu=101", "null:name=b,rx=off,size=100,pollcpu=100", "null:name=other,rx=off,size=128", "null:name=young,rx=off,size=400")
 	next.Mode = "macswap"
 	next.Tuning = []CoreSettings{{CPU: 100, PollSettings: dataplane.PollSettings{BurstMax: ptr(300)}}, {CPU: 101, PollSettings: dataplane.PollSettings{Idle: ptr(dataplane.IdleInterrupt)}}}
 	next.Interfaces = []InterfaceConfig{
@@ -195,6 +196,7 @@ func TestApplyUndoesEachStep(t *testing.T) {
 			Addrs:  []AddrSettings{{Address: "2001:db8::1/48"}, {Address: "203.0.113.1/24"}, {Address: "192.0.2.9/24"}}},
 		{Port: "b", IfSettings: IfSettings{Up: ptr(false), MTU: ptr(1400)}},
 		{Port: "new", IfSettings: IfSettings{MTU: ptr(1300), Polling: ptr(false)}, Groups: []string{"224.0.0.251"}, Addrs: []AddrSettings{{Address: "10.0.0.1/8"}}},
+		{Port: "young", IfSettings: IfSettings{Metric: ptr(7), MTU: ptr(1200)}},
 	}
 	before := lookAt(t, e, f)
 	plan, err := e.Plan(ctx, next)
@@ -217,20 +219,20 @@ func TestApplyUndoesEachStep(t *testing.T) {
 		require.NoError(t, err)
 		require.Empty(t, left, "call %d", fails)
 	}
-	assert.EqualValues(t, 10, fails, "an MTU, a group, then MTU, address, both modes and a group, an MTU, and a group that is left")
+	assert.EqualValues(t, 11, fails, "an MTU, a group, then MTU, address, both modes and a group, two MTUs, and a group that is left")
 	assert.Equal(t, []string{
-		"remove gone null:name=gone,rx=off>", "remove other null:name=other,rx=off,size=100>",
+		"remove gone null:name=gone,rx=off,size=300>", "remove other null:name=other,rx=off,size=100>", "rename old old>young",
 		"add new >null:name=new,rx=off", "add other >null:name=other,rx=off,size=128", "mode io>macswap",
 		"connect new >a", "connect a b>new", "connect b a>other", "connect other gone>b",
 		"pollcpu a >101", "pollcpu b 101>100",
 		"interface new >mtu=1300 polling=off addr=10.0.0.1/8 group=224.0.0.251",
 		"interface a mtu=2000 lladdr=" + before.Interfaces[0].MAC + " metric=3 promisc=off allmulti=off addr=192.0.2.1/24 addr=2001:db8::1/64 addr=198.51.100.1/24 group=224.0.0.251>" +
 			"mtu=3000 lladdr=02:00:00:00:00:aa metric=4 promisc=on allmulti=on addr=2001:db8::1/48 addr=192.0.2.9/24 group=224.0.0.252",
-		"interface b up=on mtu=1500>up=off mtu=1400",
+		"interface b up=on mtu=1500>up=off mtu=1400", "interface young mtu=1500>mtu=1200",
 		"core 100 pollhz=3000 burst_max=192>pollhz=2000 burst_max=300", "core 101 idle=adaptive>idle=interrupt",
 	}, texts(plan))
 	after := lookAt(t, e, f)
-	assert.Equal(t, map[string][]int{"new": {0}, "a": {1}, "b": {0}, "other": {1}}, after.Workers)
+	assert.Equal(t, map[string][]int{"new": {0}, "a": {1}, "b": {0}, "other": {1}, "young": {0}}, after.Workers)
 	left, err := e.Plan(ctx, next)
 	require.NoError(t, err)
 	assert.Empty(t, left)

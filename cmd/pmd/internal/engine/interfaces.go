@@ -154,7 +154,7 @@ type InterfaceQueue struct {
 }
 
 // ErrNoPort is wrapped when a port is asked for that is not there.
-var ErrNoPort = errors.New("no such port")
+var ErrNoPort = errors.New("there is no such interface")
 
 // Interfaces describes every port, in the order of the configuration.
 func (e *Engine) Interfaces(ctx context.Context) ([]Interface, error) {
@@ -210,5 +210,5 @@ func (e *Engine) Interface(ctx context.Context, ref string) (Interface, error) {
 	if number >= 0 {
 		return list[number], nil
 	}
-	return Interface{}, fmt.Errorf("%w: %q; there are %s", ErrNoPort, ref, strings.Join(names, ", "))
+	return Interface{}, On("describe", ref, fmt.Errorf("%w; there are %s", ErrNoPort, strings.Join(names, ", ")))
 }

@@ -69,6 +69,11 @@ func (s IfSettings) settings() (out ifnet.Settings, err error) {
 	return out, nil
 }
 
+// On names the call and the interface that an error is about, as package ifnet does.
+func On(call, ref string, err error) error {
+	return fmt.Errorf("%s on %s: %w", call, ifnet.QuoteName(ref), err)
+}
+
 // find returns the place of the port that ref names or numbers. changeMu is held.
 func find(ports []openPort, ref, call string) (at int, err error) {
 	number, names := -1, make([]string, len(ports))
@@ -94,7 +99,7 @@ func find(ports []openPort, ref, call string) (at int, err error) {
 // change runs a change of the interface that ref names, alone, and describes it then.
 func (e *Engine) change(ctx context.Context, ref, call string, fn func(ctx context.Context, p openPort) (openPort, error)) (f Interface, err error) {
 	if err := e.changeMu.wait(ctx); err != nil {
-		return f, fmt.Errorf("%s on %.40s: %w", call, ref, err)
+		return f, On(call, ref, err)
 	}
 	defer e.changeMu.Unlock()
 	ports, w := e.now()
@@ -119,10 +124,14 @@ func (e *Engine) SetInterface(ctx context.Context, ref string, set IfSettings) (
 	const call = "set"
 	want, err := set.settings()
 	if err != nil {
-		return Interface{}, fmt.Errorf("%s on %.40s: %w", call, ref, err)
+		return Interface{}, On(call, ref, err)
 	}
 	return e.change(ctx, ref, call, func(ctx context.Context, p openPort) (openPort, error) {
-		return e.set(ctx, p, set, want)
+		next, err := e.set(ctx, p, set, want)
+		if usage.Is(err) {
+			err = On(call, p.spec.Name, err)
+		}
+		return next, err
 	})
 }
 
@@ -131,14 +140,14 @@ func (e *Engine) set(ctx context.Context, p openPort, set IfSettings, want ifnet
 	next := p
 	if set.PollCPU != nil {
 		if want.Polling != nil && !*want.Polling {
-			return p, usage.Errorf("port %s: pollcpu begins polling: it does not go with polling off", p.spec.Name)
+			return p, usage.Errorf("pollcpu begins polling: it does not go with polling off")
 		}
 		workers, err := e.workerList(*set.PollCPU)
 		if err != nil {
-			return p, fmt.Errorf("port %s: pollcpu: %w", p.spec.Name, err)
+			return p, fmt.Errorf("pollcpu: %w", err)
 		}
 		if next.workers, err = eachQueue(workers, len(p.workers)); err != nil {
-			return p, fmt.Errorf("port %s: pollcpu: %w", p.spec.Name, err)
+			return p, fmt.Errorf("pollcpu: %w", err)
 		}
 		want.PollCore = &next.workers[0]
 		// The configuration names CPUs; workers without one have no name in it.
@@ -298,7 +307,7 @@ func (e *Engine) AddAddr(ctx context.Context, ref string, a AddrSettings) (Inter
 	const call = "add address"
 	spec, err := a.spec()
 	if err != nil {
-		return Interface{}, fmt.Errorf("%s on %.40s: %w", call, ref, err)
+		return Interface{}, On(call, ref, err)
 	}
 	return e.change(ctx, ref, call, func(ctx context.Context, p openPort) (openPort, error) {
 		return p, e.ctl.AddAddr(ctx, p.spec.Name, spec)
@@ -311,7 +320,7 @@ func (e *Engine) DelAddr(ctx context.Context, ref string, a AddrSettings) (Inter
 	const call = "delete address"
 	spec, err := a.spec()
 	if err != nil {
-		return Interface{}, fmt.Errorf("%s on %.40s: %w", call, ref, err)
+		return Interface{}, On(call, ref, err)
 	}
 	return e.change(ctx, ref, call, func(ctx context.Context, p openPort) (openPort, error) {
 		i, err := e.ctl.Info(ctx, p.spec.Name)
@@ -374,7 +383,7 @@ func (e *Engine) Leave(ctx context.Context, ref, group string) (Interface, error
 func (e *Engine) member(ctx context.Context, ref, call, group string, fn func(ctx context.Context, name string, g ifnet.Group, is bool) error) (Interface, error) {
 	g, err := ifnet.ParseGroup(group)
 	if err != nil {
-		return Interface{}, fmt.Errorf("%s on %.40s: %w", call, ref, usage.Wrap(err))
+		return Interface{}, On(call, ref, usage.Wrap(err))
 	}
 	return e.change(ctx, ref, call, func(ctx context.Context, p openPort) (openPort, error) {
 		i, err := e.ctl.Info(ctx, p.spec.Name)

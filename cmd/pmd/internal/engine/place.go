@@ -183,7 +183,7 @@ func place(gs []group, ports []port, c cores) [][]int {
 	put := func(u unit, w int) {
 		load[w]++
 		for _, q := range u.queues {
-			where[q.port][q.queue] = w
+			where[q.port][q.queue] = c.worker(w)
 		}
 	}
 	// Those that have no choice first, then those that have a wish.
@@ -220,9 +220,19 @@ type cores struct {
 	// ids are the workers' CPUs, dataplane.Unpinned for those without, and nodes
 	// their NUMA nodes, -1 if unknown.
 	ids, nodes []int
+	// workers are their numbers, those of all workers in order if it is empty.
+	workers []int
 	// rest are the CPUs left to every other thread, empty if there are none
 	// or if no worker is pinned.
 	rest cpu.Set
+}
+
+// worker returns the number of the i-th worker.
+func (c cores) worker(i int) int {
+	if len(c.workers) == 0 {
+		return i
+	}
+	return c.workers[i]
 }
 
 // chooseCores decides where to poll these units: on the CPUs that the user named,
