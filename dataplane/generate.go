@@ -50,7 +50,8 @@ func (w *Worker) Make(out PortID, n, length int) []mbuf.Frame {
 	if length > pool.MaxLen() {
 		return nil
 	}
-	n = cache.TakeFrames(w.burst[:min(n, len(w.burst))], uint32(pool.DataOffset()), uint32(length), pool.Meta(uint16(out)))
+	offset := pool.DataOffset()
+	n = cache.TakeColoured(w.burst[:min(n, len(w.burst))], uint32(offset), uint32(length), pool.Meta(uint16(out)), pool.Colours(offset, length))
 	t.generated += uint64(n)
 	w.inHand = n // a stage that panics now leaves them to be found
 	return w.burst[:n]

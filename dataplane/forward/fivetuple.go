@@ -60,19 +60,15 @@ func swapTuples(mem mbuf.Mem, frames []mbuf.Frame) (short int) {
 	for i := range frames {
 		f := &frames[i]
 		if f.Len < plainLen {
-			if f.Len < packet.EthernetLen {
-				short++
-			} else {
-				swapSlowly(mem.Bytes(*f))
-			}
+			short += swapOther(mem, f)
 			continue
 		}
-		p := (*[plainLen]byte)(mem[f.Addr:])
+		p := (*[plainLen]byte)(mem[f.Addr : f.Addr+plainLen])
 		first := binary.LittleEndian.Uint64(p[12:20])
 		second := binary.LittleEndian.Uint64(p[20:28]) & firstMask
 		total := bits.ReverseBytes16(uint16(first >> totalShift))
 		if first&plainMask != plainWord || second != firstUDP && second != firstTCP || total < packet.IPv4Len+portsLen {
-			swapSlowly(mem.Bytes(*f))
+			short += swapOther(mem, f)
 			continue
 		}
 		swap((*[12]byte)(p[0:12]))
@@ -82,6 +78,18 @@ func swapTuples(mem mbuf.Mem, frames []mbuf.Frame) (short int) {
 		binary.LittleEndian.PutUint32(p[offTransport:], bits.RotateLeft32(ports, 16))
 	}
 	return short
+}
+
+// swapOther is swapTuples for one frame that is not plain. Its calls would make the
+// loop keep what it works with on the stack.
+//
+//go:noinline
+func swapOther(mem mbuf.Mem, f *mbuf.Frame) (short int) {
+	if f.Len < packet.EthernetLen {
+		return 1
+	}
+	swapSlowly(mem.Bytes(*f))
+	return 0
 }
 
 // swapSlowly does it for any frame with a whole Ethernet header, as far as its

@@ -70,7 +70,9 @@ func (s *macStage) Process(w *dataplane.Worker, in dataplane.PortID, burst []mbu
 func (*macStage) MultiBuffer() {}
 
 // writeTo writes the addresses of frames that begin a packet, and returns how many are
-// too short for that.
+// too short for that. For the directive see swapBurst.
+//
+//go:noinline
 func (h header) writeTo(mem mbuf.Mem, frames []mbuf.Frame) (short int) {
 	for i := range frames {
 		f := &frames[i]
@@ -78,7 +80,7 @@ func (h header) writeTo(mem mbuf.Mem, frames []mbuf.Frame) (short int) {
 			short++
 			continue
 		}
-		p := (*[12]byte)(mem[f.Addr:])
+		p := (*[12]byte)(mem[f.Addr : f.Addr+12])
 		binary.LittleEndian.PutUint64(p[0:8], h.lo)
 		binary.LittleEndian.PutUint32(p[8:12], h.hi)
 	}

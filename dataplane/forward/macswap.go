@@ -37,7 +37,10 @@ func (s *macSwap) Process(w *dataplane.Worker, in dataplane.PortID, burst []mbuf
 func (*macSwap) MultiBuffer() {}
 
 // swapBurst exchanges the addresses of frames that begin a packet, and returns how
-// many are too short for that.
+// many are too short for that. Inlined into Process it would keep its addresses on
+// the stack, at half the speed.
+//
+//go:noinline
 func swapBurst(mem mbuf.Mem, frames []mbuf.Frame) (short int) {
 	for i := range frames {
 		f := &frames[i]
@@ -45,7 +48,7 @@ func swapBurst(mem mbuf.Mem, frames []mbuf.Frame) (short int) {
 			short++
 			continue
 		}
-		swap((*[12]byte)(mem[f.Addr:]))
+		swap((*[12]byte)(mem[f.Addr : f.Addr+12]))
 	}
 	return short
 }

@@ -288,3 +288,32 @@ func TestCoresTradeFrames(t *testing.T) {
 		c.Drain()
 	}
 }
+
+// Coloured frames lie in their chunks, whatever is taken, and those of a burst have their
+// first bytes in many places of a cache.
+func TestTakeColoured(t *testing.T) {
+	p := newPool(t, 1024)
+	c := NewCache(p)
+	defer c.Drain()
+	for _, length := range []int{1, 64, p.MaxLen() - colourMax, p.MaxLen() - colourMax + 1, p.MaxLen()} {
+		colours := p.Colours(p.DataOffset(), length)
+		assert.Equal(t, length <= p.MaxLen()-colourMax, colours != 0, length)
+		for _, n := range []int{1, 3, 4, 64, 66} {
+			frames := make([]Frame, n)
+			require.Equal(t, n, c.TakeColoured(frames, uint32(p.DataOffset()), uint32(length), p.Meta(3), colours))
+			places := map[uint64]int{}
+			for _, f := range frames {
+				assert.True(t, c.Valid(f))
+				assert.Equal(t, p.Meta(3), f.Meta)
+				assert.Equal(t, uint32(length), f.Len)
+				assert.Equal(t, Coloured(p.Base(f.Addr), uint32(p.DataOffset()), colours), f.Addr)
+				assert.GreaterOrEqual(t, f.Addr-p.Base(f.Addr), uint64(p.DataOffset()))
+				places[f.Addr%4096/64]++
+			}
+			if n >= 64 && colours != 0 {
+				assert.GreaterOrEqual(t, len(places), 16)
+			}
+			c.PutFrames(frames)
+		}
+	}
+}

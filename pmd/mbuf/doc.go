@@ -10,9 +10,9 @@
 // nothing and copying one is two machine words.
 //
 // Frames are handed out through a [Cache], a stack that belongs to one core; a
-// cache trades whole bulks with the pool's shared ring, so that a cache line
-// other cores write is touched once a bulk and not once a frame. A [Local]
-// gathers one core's caches of all pools.
+// cache trades whole bulks with the pool, so that a cache line other cores write is
+// touched once a bulk and not once a frame; the bulk that came back last is given out
+// first. A [Local] gathers one core's caches of all pools.
 //
 // # Packets of several frames
 //

@@ -7,7 +7,7 @@ type Owner uint8
 
 // The owners a frame can have.
 const (
-	// OwnerPool is the pool's shared ring of free frames.
+	// OwnerPool is the pool's list of free frames.
 	OwnerPool Owner = iota
 	// OwnerCache is a core's cache of free frames.
 	OwnerCache
@@ -74,11 +74,11 @@ func NewLedger(p *Pool) *Ledger {
 // Pool returns the pool whose account it is.
 func (l *Ledger) Pool() *Pool { return l.pool }
 
-// Begin starts a new account with the frames in the pool's shared ring.
+// Begin starts a new account with the frames on the pool's list.
 func (l *Ledger) Begin() {
 	clear(l.seen)
 	l.acct = Account{Pool: l.pool.name, Frames: l.pool.frames}
-	n := l.pool.free.Snapshot(l.scratch)
+	n := l.pool.free.snapshot(l.scratch)
 	l.Addrs(OwnerPool, l.scratch[:n])
 }
 

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"math/bits"
 	"sync"
-
-	"example.org/pmd/queue"
 )
 
 // HugePages says whether a pool's memory should be backed by huge pages.
@@ -98,7 +96,7 @@ func (c Config) MaxLen() int {
 	return c.FrameSize - KernelHeadroom - c.Headroom
 }
 
-// Pool is a block of packet memory and the ring of its free frames. Any
+// Pool is a block of packet memory and the list of its free frames. Any
 // goroutine may use it; cores do so through a Cache.
 type Pool struct {
 	id       uint8
@@ -112,7 +110,7 @@ type Pool struct {
 	multi    bool
 	// free holds the chunk addresses nobody has taken. Cores touch it a bulk
 	// at a time.
-	free  *queue.MPMC[uint64]
+	free  freeList
 	debug debugState
 }
 
@@ -163,14 +161,14 @@ func (p *Pool) Base(addr uint64) uint64 { return addr &^ (1<<p.shift - 1) }
 // Meta returns the Meta of a frame of this pool that came in on port.
 func (p *Pool) Meta(port uint16) Meta { return MakeMeta(p.id, port) }
 
-// Available returns the number of frames in the shared ring, which is a lower
+// Available returns the number of frames on the shared list, which is a lower
 // bound of what can be had: caches hold more.
-func (p *Pool) Available() int { return p.free.Len() }
+func (p *Pool) Available() int { return p.free.len() }
 
-// put gives chunk addresses back to the shared ring. The ring has room for every
+// put gives chunk addresses back to the shared list. It has room for every
 // frame of the pool, so a refusal means a frame was given back twice.
 func (p *Pool) put(addrs []uint64) {
-	if !p.free.EnqueueBulk(addrs) {
+	if !p.free.put(addrs) {
 		panic("mbuf: pool " + p.name + ": more frames given back than it has: a frame was freed twice")
 	}
 }
@@ -237,7 +235,7 @@ func (s *Space) NewPool(c Config) (*Pool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("mbuf: pool %s: map %d MiB: %w", c.Name, size>>20, err)
 	}
-	free, err := queue.NewMPMC[uint64](c.Frames)
+	free, err := newFreeList(c.Frames)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("mbuf: pool %s: %w", c.Name, err), unmap())
 	}
@@ -247,7 +245,7 @@ func (s *Space) NewPool(c Config) (*Pool, error) {
 		multi: c.MultiBuffer, free: free,
 	}
 	for i := range c.Frames {
-		free.Enqueue(uint64(i) << p.shift)
+		free.rest.Enqueue(uint64(i) << p.shift)
 	}
 	s.pools[id] = p
 	return p, nil
@@ -270,14 +268,14 @@ func (s *Space) Pools() []*Pool {
 var ErrInUse = errors.New("frames are still out")
 
 // Release takes p out of the table and unmaps its memory. It fails with ErrInUse
-// while any frame is not back in the shared ring; the pool then stays usable.
+// while any frame is not back on the shared list; the pool then stays usable.
 func (s *Space) Release(p *Pool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.pools[p.id] != p {
 		return fmt.Errorf("mbuf: pool %s is not in this space", p.name)
 	}
-	if n := p.free.Len(); n != p.frames {
+	if n := p.free.len(); n != p.frames {
 		return fmt.Errorf("mbuf: pool %s: %d of %d frames: %w", p.name, p.frames-n, p.frames, ErrInUse)
 	}
 	s.pools[p.id] = nil
@@ -285,7 +283,7 @@ func (s *Space) Release(p *Pool) error {
 	return p.unmap()
 }
 
-// Free gives frames back to the shared rings of their pools, whichever they are.
+// Free gives frames back to the shared lists of their pools, whichever they are.
 // Cores free through a Local; this is for frames that no core has any more.
 func (s *Space) Free(frames []Frame) {
 	s.mu.Lock()

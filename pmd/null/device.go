@@ -69,13 +69,14 @@ func New(cfg Config, env pmd.Env) (*Device, error) {
 	d := &Device{cfg: cfg, host: env.Host}
 	d.OwnLink = pmd.NewOwnLink("null", cfg.Name, pool.MaxLen()-etherLen, d.notify)
 	frame := cfg.frame()
-	stamp(pool, frame)
+	colours := pool.Colours(pool.DataOffset(), cfg.Size)
+	stamp(pool, frame, colours)
 	if !cfg.Copy {
 		frame = nil
 	}
 	for range cfg.Queues {
 		d.queues = append(d.queues, &Queue{
-			pool: pool, frame: frame, inspect: cfg.Inspect,
+			pool: pool, frame: frame, colours: colours, inspect: cfg.Inspect,
 			offset: uint32(pool.DataOffset()), size: uint32(cfg.Size),
 			noRx: cfg.NoRx, noTx: cfg.NoTx,
 		})
@@ -86,16 +87,16 @@ func New(cfg Config, env pmd.Env) (*Device, error) {
 // stamp writes frame into every frame of the pool, if all are at home. It takes
 // them out meanwhile, so that whoever opens a port beside it cannot get one that
 // is being written.
-func stamp(pool *mbuf.Pool, frame []byte) {
+func stamp(pool *mbuf.Pool, frame []byte, colours uint64) {
 	if pool.Available() != pool.Frames() {
 		return
 	}
 	cache := mbuf.NewCache(pool)
 	addrs := make([]uint64, pool.Frames())
 	addrs = addrs[:cache.Take(addrs)]
-	mem, offset := pool.Mem(), uint64(pool.DataOffset())
+	mem, offset := pool.Mem(), uint32(pool.DataOffset())
 	for _, a := range addrs {
-		copy(mem[a+offset:], frame)
+		copy(mem[mbuf.Coloured(a, offset, colours):], frame)
 	}
 	cache.Put(addrs)
 	cache.Drain()

@@ -13,12 +13,13 @@ type Queue struct {
 	_ [2]cpu.CacheLinePad // apart from what the heap puts beside it
 
 	// Hot: read every burst, written by Bind.
-	cache  *mbuf.Cache
-	offset uint32 // of the first byte in a chunk
-	size   uint32 // of a received frame
-	meta   mbuf.Meta
-	noRx   bool
-	noTx   bool
+	cache   *mbuf.Cache
+	offset  uint32 // of the first byte in a chunk
+	size    uint32 // of a received frame
+	meta    mbuf.Meta
+	colours uint64 // see mbuf.Cache.TakeColoured
+	noRx    bool
+	noTx    bool
 
 	// Statistics: written every burst.
 	rxPackets uint64
@@ -69,7 +70,7 @@ func (q *Queue) RxBurst(dst []mbuf.Frame) int {
 	if len(dst) > pmd.MaxBurst {
 		dst = dst[:pmd.MaxBurst]
 	}
-	n := q.cache.TakeFrames(dst, q.offset, q.size, q.meta)
+	n := q.cache.TakeColoured(dst, q.offset, q.size, q.meta, q.colours)
 	q.rxPackets += uint64(n)
 	if q.frame != nil {
 		mem := q.pool.Mem()

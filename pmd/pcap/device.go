@@ -123,6 +123,7 @@ func (d *Device) openFiles(ctx context.Context, pool *mbuf.Pool) error {
 			c.unroll()
 		}
 		d.capture, q.replay = c, newCursor(c, cfg.Loops)
+		q.colours = pool.Colours(pool.DataOffset(), c.longest)
 		switch {
 		case cfg.Recorded:
 			q.mode = rxRecorded

@@ -16,12 +16,13 @@ type Queue struct {
 	_ [2]cpu.CacheLinePad // apart from what the heap puts beside it
 
 	// Hot: read every burst, written by Bind.
-	cache  *mbuf.Cache
-	mem    mbuf.Mem
-	offset uint32 // of the first byte in a chunk
-	meta   mbuf.Meta
-	mode   rxMode
-	out    *ring // nil: what is sent is discarded
+	cache   *mbuf.Cache
+	mem     mbuf.Mem
+	offset  uint32 // of the first byte in a chunk
+	meta    mbuf.Meta
+	colours uint64 // see mbuf.Cache.TakeColoured
+	mode    rxMode
+	out     *ring // nil: what is sent is discarded
 
 	// Statistics: written every burst.
 	rxPackets uint64
@@ -89,7 +90,7 @@ func (q *Queue) RxBurst(dst []mbuf.Frame) int {
 	if q.mode != rxFlat {
 		want = q.due(want)
 	}
-	n := q.cache.TakeFrames(dst[:want], q.offset, 0, q.meta)
+	n := q.cache.TakeColoured(dst[:want], q.offset, 0, q.meta, q.colours)
 	q.starved = n == 0 && want > 0
 	if n == 0 {
 		return 0
