@@ -102,26 +102,40 @@ func (d *delays) record(ns float64) {
 // percents are the percentiles that are told.
 func percents() []float64 { return []float64{50, 90, 99, 99.9, 100} }
 
-// latencyOf sums up the rounds, which were sent at a rate, of what throughput is possible
-// if that is known.
-func latencyOf(rounds []Round, rate, throughput float64) (Latency, error) {
-	l := Latency{PPS: rate}
+// merge adds what another account has.
+func (d *delays) merge(o *delays) error {
+	if d.histogram.Merge(o.histogram) != 0 {
+		return errors.New("a latency beyond the histogram") // they are alike
+	}
+	d.Sent += o.Sent
+	d.Received += o.Received
+	d.Lost += o.Lost
+	d.Duplicates += o.Duplicates
+	d.Reordered += o.Reordered
+	d.Unsent += o.Unsent
+	return nil
+}
+
+// latency sums up frames that were sent at a rate, of what throughput is possible if that is
+// known.
+func (d *delays) latency(rate, throughput float64) Latency {
+	l := Latency{PPS: rate, Frames: d.Received, Lost: d.Lost, Duplicates: d.Duplicates, Reordered: d.Reordered, Unsent: d.Unsent}
 	if throughput > 0 {
 		l.Load = rate / throughput
 	}
+	for _, p := range percents() {
+		l.Percentiles = append(l.Percentiles, Percentile{Percent: p, Ns: float64(d.histogram.ValueAtPercentile(p))})
+	}
+	return l
+}
+
+// latencyOf sums up the rounds.
+func latencyOf(rounds []Round, rate, throughput float64) (Latency, error) {
 	all := newDelays()
 	for _, r := range rounds {
-		if all.histogram.Merge(r.delays.histogram) != 0 {
-			return l, errors.New("a latency beyond the histogram") // they are alike
+		if err := all.merge(r.delays); err != nil {
+			return Latency{}, err
 		}
-		l.Frames += r.delays.Received
-		l.Lost += r.delays.Lost
-		l.Duplicates += r.delays.Duplicates
-		l.Reordered += r.delays.Reordered
-		l.Unsent += r.delays.Unsent
 	}
-	for _, p := range percents() {
-		l.Percentiles = append(l.Percentiles, Percentile{Percent: p, Ns: float64(all.histogram.ValueAtPercentile(p))})
-	}
-	return l, nil
+	return all.latency(rate, throughput), nil
 }

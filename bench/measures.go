@@ -21,6 +21,16 @@ type Latency struct {
 	Percentiles []Percentile `json:"percentiles"`
 }
 
+// At returns a percentile in nanoseconds, 0 if it was not taken.
+func (l Latency) At(percent float64) float64 {
+	for _, p := range l.Percentiles {
+		if p.Percent == percent {
+			return p.Ns
+		}
+	}
+	return 0
+}
+
 // Percentile is a latency that so many percent of the frames did not exceed.
 type Percentile struct {
 	// Percent is 0 to 100: 50 is the median, 100 the maximum.

@@ -16,6 +16,8 @@ import (
 
 	"golang.org/x/perf/benchfmt"
 	"golang.org/x/perf/benchmath"
+
+	"example.org/pmd/dataplane"
 )
 
 // PeerVersion is the version of the form of a PeerResult.
@@ -38,7 +40,9 @@ var (
 	peerRoute    = Peer{Name: "route"}
 	peerRedirect = Peer{Name: "redirect"}
 	peerL2fwd    = Peer{Name: "l2fwd", Program: "l2fwd", Install: "go install github.com/asavie/xdp/examples/l2fwd@v0.3.3, with go env GOPATH's bin on PATH"}
-	peerXskFwd   = Peer{Name: "xsk_fwd", Program: "xsk_fwd", Install: "build xsk_fwd of github.com/xdp-project/bpf-examples, AF_XDP-example, and put it on PATH"}
+	peerXdpsock  = Peer{Name: "xdpsock", Program: "xdpsock", Install: "build xdpsock of github.com/xdp-project/bpf-examples, AF_XDP-example, and put it on PATH"}
+	peerRing     = Peer{Name: "dpdk-test", Program: "dpdk-test", Install: "apt-get install dpdk-dev (Debian, Ubuntu)"}
+	peerXskFwd   = Peer{Name: "xsk_fwd", Program: "xsk_fwd", Install: "build xsk_fwd of github.com/xdp-project/bpf-examples, AF_XDP-forwarding, and put it on PATH"}
 )
 
 // lacking tells why the peer is not there.
@@ -57,26 +61,48 @@ type Comparison struct {
 	// Peer is the other side.
 	Peer Peer `json:"peer"`
 	// Driver, Mode and Size say what pmd does, as in a Scenario; drivers "afpacket" and
-	// "afxdp" are over veth pairs that the comparison makes.
+	// "afxdp" are over veth pairs that the comparison makes. Driver DriverQueue is a ring
+	// without ports: Mode is its kind, Size the number of elements of a bulk, and elements
+	// are what other comparisons have as packets.
 	Driver string `json:"driver"`
 	Mode   string `json:"mode"`
 	Size   int    `json:"size"`
 	// Cores is the number of polling cores of each side.
 	Cores int `json:"cores"`
+	// Idle is the idle policy of our cores; empty is adaptive, as in a Scenario.
+	Idle dataplane.Idle `json:"idle,omitempty"`
+	// Loads has the latency compared instead of the throughput, at so many percent of the
+	// lower of both sides' throughputs each, which are found first.
+	Loads []int `json:"loads,omitempty"`
 	// Theirs tells what the peer does, in its own words.
 	Theirs string `json:"theirs"`
 	// args are what the peer is given.
 	args []string
 }
 
-// driverAFPacket is packet sockets over veth; there are comparisons of it and no scenarios.
-const driverAFPacket = "afpacket"
+// Drivers of which there are comparisons and no scenarios.
+const (
+	// driverAFPacket is packet sockets over veth pairs.
+	driverAFPacket = "afpacket"
+	// DriverQueue is the rings of package queue by themselves, without ports.
+	DriverQueue = "queue"
+)
 
 // Name is the comparison's name, as peer=testpmd/driver=null/mode=io/size=64.
 func (c Comparison) Name() string {
-	name := fmt.Sprintf("peer=%s/driver=%s/mode=%s/size=%d", c.Peer.Name, c.Driver, c.Mode, c.Size)
+	size := "size"
+	if c.Driver == DriverQueue {
+		size = "bulk"
+	}
+	name := fmt.Sprintf("peer=%s/driver=%s/mode=%s/%s=%d", c.Peer.Name, c.Driver, c.Mode, size, c.Size)
 	if c.Cores > 1 {
 		name += "/cores=" + strconv.Itoa(c.Cores)
+	}
+	if c.Idle != "" {
+		name += "/idle=" + string(c.Idle)
+	}
+	if len(c.Loads) > 0 {
+		name += "/load=" + strings.ReplaceAll(strings.Trim(fmt.Sprint(c.Loads), "[]"), " ", "+")
 	}
 	return name
 }
@@ -108,22 +134,46 @@ func Comparisons() []Comparison {
 	for _, mode := range []string{"io", "rxonly", "txonly"} {
 		add(peerTestpmd, DriverAFXDP, mode, "net_af_xdp "+mode+", busy_budget=0")
 	}
+	out = append(out, Comparison{Peer: peerTestpmd, Driver: DriverAFXDP, Mode: "io", Size: 64, Cores: 1, Idle: dataplane.IdleSpin, Loads: []int{10, 50, 90},
+		Theirs: "net_af_xdp io, busy_budget=0"})
 	add(peerTestpmd, driverAFPacket, "io", "net_af_packet io, qdisc_bypass=1")
 	add(peerL2fwd, DriverAFXDP, "io", "stock l2fwd, writes the destination MAC")
 	add(peerXskFwd, DriverAFXDP, "io", "xsk_fwd")
+	add(peerXdpsock, DriverAFXDP, "rxonly", "xdpsock rxdrop")
+	add(peerXdpsock, DriverAFXDP, "txonly", "xdpsock txonly")
+	add(peerXdpsock, DriverAFXDP, "macswap", "xdpsock l2fwd, one port, out where it came in")
 	add(peerBridge, DriverAFXDP, "io", "Linux bridge")
 	add(peerRoute, DriverAFXDP, "mac", "Linux IPv4 forwarding")
 	add(peerRedirect, DriverAFXDP, "io", "XDP_REDIRECT")
 	out = append(out, Comparison{Peer: peerTestpmd, Driver: DriverAFXDP, Mode: "io", Size: 64, Cores: 2, Theirs: "net_af_xdp io, busy_budget=0, a queue for each core"})
+	for _, r := range []Comparison{
+		{Mode: "spsc", Size: 32, Cores: 2}, {Mode: "mpmc", Size: 8, Cores: 1}, {Mode: "mpmc", Size: 32, Cores: 1},
+		{Mode: "mpmc", Size: 8, Cores: 2}, {Mode: "mpmc", Size: 32, Cores: 2},
+	} {
+		r.Peer, r.Driver, r.Theirs = peerRing, DriverQueue, "rte_ring "+rteRingKind(r.Mode)+", 8-byte elements"
+		out = append(out, r)
+	}
 	return out
 }
+
+// rteRingKind is what DPDK calls one of our kinds of rings.
+func rteRingKind(mode string) string {
+	if mode == "spsc" {
+		return "SP/SC"
+	}
+	return "MP/MC"
+}
+
+// ErrLacking is wrapped by errors of Run about what is missing here, which Lacking could not
+// know.
+var ErrLacking = errors.New("cannot be made here")
 
 // Lacking tells why the comparison cannot be made here: nil if it can.
 func (c Comparison) Lacking() error {
 	if err := c.Peer.lacking(); err != nil {
 		return err
 	}
-	if c.Peer.Name == peerTestpmd.Name && os.Geteuid() != 0 {
+	if (c.Peer == peerTestpmd || c.Peer == peerRing) && os.Geteuid() != 0 {
 		return errors.New("needs root, to reserve huge pages: run with sudo")
 	}
 	if _, _, err := c.scenario().cpus(); err != nil {
@@ -151,7 +201,8 @@ func (c Comparison) scenario() Scenario {
 type Sample struct {
 	// Packets is the number of frames that left, or that were received where none
 	// leaves, Seconds the time measured and PPS their quotient. testpmd over ports in
-	// memory tells a rate each second: then PPS is their median.
+	// memory tells a rate each second: then PPS is their median. dpdk-test tells cycles:
+	// then PPS follows from these, and Packets is 0.
 	Packets uint64  `json:"packets"`
 	Seconds float64 `json:"seconds"`
 	PPS     float64 `json:"pps"`
@@ -161,6 +212,8 @@ type Sample struct {
 	// Cycles are those of the polling core for each packet, where both sides tell them:
 	// in mode rxonly, in which the sender bounds the rate.
 	Cycles float64 `json:"cycles_per_packet,omitempty"`
+	// Latency has an entry for each of the comparison's Loads.
+	Latency []Latency `json:"latency,omitempty"`
 }
 
 // PeerRound is a round of both sides.
@@ -214,11 +267,35 @@ type PeerResult struct {
 	Theirs Sample `json:"theirs"`
 	// Ratio is of the rounds' ratios.
 	Ratio Interval `json:"ratio"`
+	// Latency is what was compared if the comparison has Loads. The rates are alike then.
+	Latency []LatencyRatio `json:"latency,omitempty"`
 	// Disturbed tells what disturbed the round that was disturbed the most.
 	Disturbed string `json:"disturbed,omitempty"`
 	// Partial says that the run was interrupted.
 	Partial bool `json:"partial,omitempty"`
 }
+
+// LatencyRatio compares a percentile of both sides at one load.
+type LatencyRatio struct {
+	// Load is the share of the common throughput, 0 to 1, PPS the frames a second.
+	Load float64 `json:"load"`
+	PPS  float64 `json:"pps"`
+	// Percent is the percentile, Ours and Theirs its medians over the rounds in
+	// nanoseconds, Ratio that of the rounds' ratios of ours to theirs: below 1 ours are
+	// faster.
+	Percent float64  `json:"percent"`
+	Ours    float64  `json:"ours_ns"`
+	Theirs  float64  `json:"theirs_ns"`
+	Ratio   Interval `json:"ratio"`
+	// OursLost and TheirsLost did not arrive, of OursSent and TheirsSent in all rounds.
+	OursLost   uint64 `json:"ours_lost"`
+	TheirsLost uint64 `json:"theirs_lost"`
+	OursSent   uint64 `json:"ours_sent"`
+	TheirsSent uint64 `json:"theirs_sent"`
+}
+
+// comparedPercents are the percentiles that are compared.
+func comparedPercents() []float64 { return []float64{50, 99} }
 
 // arena is where a comparison takes place: what both sides share, and a round of each.
 type arena struct {
@@ -373,6 +450,32 @@ func (r *PeerResult) sum() {
 		}
 	}
 	r.Ours, r.Theirs = side(func(r PeerRound) Sample { return r.Ours }), side(func(r PeerRound) Sample { return r.Theirs })
+	r.compareLatency()
+}
+
+// compareLatency makes the figures of latency of the rounds that count.
+func (r *PeerResult) compareLatency() {
+	var rounds []PeerRound
+	for _, round := range r.Rounds {
+		if round.Void == "" {
+			rounds = append(rounds, round)
+		}
+	}
+	for i, l := range rounds[0].Ours.Latency {
+		for _, percent := range comparedPercents() {
+			out := LatencyRatio{Load: l.Load, PPS: l.PPS, Percent: percent}
+			var ours, theirs, ratios []float64
+			for _, round := range rounds {
+				a, b := round.Ours.Latency[i], round.Theirs.Latency[i]
+				ours, theirs = append(ours, a.At(percent)), append(theirs, b.At(percent))
+				ratios = append(ratios, a.At(percent)/b.At(percent))
+				out.OursLost, out.OursSent = out.OursLost+a.Lost, out.OursSent+a.Frames+a.Lost
+				out.TheirsLost, out.TheirsSent = out.TheirsLost+b.Lost, out.TheirsSent+b.Frames+b.Lost
+			}
+			out.Ours, out.Theirs, out.Ratio = median(ours), median(theirs), interval(ratios)
+			r.Latency = append(r.Latency, out)
+		}
+	}
 }
 
 // WriteJSON writes the result as one line of JSON.
@@ -391,15 +494,25 @@ func WritePeerBench(w io.Writer, r *PeerResult) error {
 			name string
 			s    Sample
 		}{{"pmd", round.Ours}, {"peer", round.Theirs}} {
-			err := out.Write(&benchfmt.Result{
-				Config: config, Name: benchfmt.Name("Peers/" + r.Name + "/side=" + side.name), Iters: int(side.s.Packets),
+			name := "Peers/" + r.Name + "/side=" + side.name
+			lines := []*benchfmt.Result{{
+				Config: config, Name: benchfmt.Name(name), Iters: max(1, int(side.s.Packets)),
 				Values: []benchfmt.Value{
 					{Value: 1e9 * float64(r.Comparison.Cores) / side.s.PPS, Unit: "ns/pkt"},
 					{Value: side.s.PPS, Unit: "pkts/s"}, {Value: side.s.CPU, Unit: "cpus"},
 				},
-			})
-			if err != nil {
-				return fmt.Errorf("bench: %w", err)
+			}}
+			for _, l := range side.s.Latency {
+				line := &benchfmt.Result{Config: config, Name: benchfmt.Name(fmt.Sprintf("%s/at=%.0f%%", name, 100*l.Load)), Iters: max(1, int(l.Frames))}
+				for _, p := range l.Percentiles {
+					line.Values = append(line.Values, benchfmt.Value{Value: p.Ns, Unit: fmt.Sprintf("p%g-ns", p.Percent)})
+				}
+				lines = append(lines, line)
+			}
+			for _, line := range lines {
+				if err := out.Write(line); err != nil {
+					return fmt.Errorf("bench: %w", err)
+				}
 			}
 		}
 	}

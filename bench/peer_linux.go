@@ -42,6 +42,12 @@ type field struct {
 	gen netlab.GeneratorConfig
 	// open opens our ports.
 	open opener
+	// testpmd is the peer, if it is that.
+	testpmd *testpmd
+	// rates are those at which latency is compared, in frames a second, once they are
+	// known: the Loads of common.
+	rates  []uint64
+	common float64
 }
 
 // openArena sets a comparison up.
@@ -61,9 +67,10 @@ func openArena(ctx context.Context, c Comparison) (_ *arena, err error) {
 	if c.Cores > 1 {
 		f.feeds = f.poll
 	}
-	if c.onWire() {
+	switch {
+	case c.onWire():
 		err = f.wire()
-	} else {
+	case c.Driver != DriverQueue:
 		err = f.memory()
 	}
 	if err != nil {
@@ -72,10 +79,17 @@ func openArena(ctx context.Context, c Comparison) (_ *arena, err error) {
 	switch c.Peer {
 	case peerTestpmd:
 		// The wire or the ports in memory came with it.
+		if len(c.Loads) > 0 {
+			err = f.latencies(ctx)
+		}
 	case peerL2fwd:
 		f.program("-inlink", "p0", "-outlink", "p1")
 	case peerXskFwd:
 		f.program("-c", fmt.Sprint(f.poll[0]), "-i", "p0", "-q", "0", "-i", "p1", "-q", "0")
+	case peerXdpsock:
+		f.xdpsock()
+	case peerRing:
+		f.rings()
 	case peerBridge:
 		err = f.bridge()
 	case peerRoute:
@@ -85,7 +99,27 @@ func openArena(ctx context.Context, c Comparison) (_ *arena, err error) {
 	default:
 		err = fmt.Errorf("no such peer: %s", c.Peer.Name)
 	}
+	if f.Cores > 1 && err == nil {
+		err = f.widen()
+	}
 	return f.arena, err
+}
+
+// widen has the threads of this process run everywhere again after our rounds. Where every
+// CPU polls, those that the runtime made meanwhile were made by pinned ones, and what is
+// started later would inherit their masks.
+func (f *field) widen() error {
+	topo, err := cpu.Local()
+	if err != nil {
+		return err
+	}
+	ours := f.ours
+	f.ours = func(ctx context.Context, length time.Duration) (Sample, error) {
+		s, err := ours(ctx, length)
+		_, e := cpu.Confine(topo.Allowed)
+		return s, errors.Join(err, e)
+	}
+	return nil
 }
 
 // cpus are those of the comparison.
@@ -162,11 +196,14 @@ func (f *field) wire() error {
 	if f.w, err = makeWire(lab, f.Cores); err != nil {
 		return err
 	}
-	if f.far, err = f.w.farEnd(0); err != nil {
+	if f.far, err = f.w.farEnd(f.kept()); err != nil {
 		return err
 	}
 	f.gen = netlab.GeneratorConfig{Size: f.Size - 4}
-	p := &testpmd{mode: f.Mode, poll: f.poll, main: f.feed, inside: f.w.ports, count: f.far.count}
+	p := &testpmd{mode: f.Mode, poll: f.poll, main: f.feed, inside: f.w.ports}
+	p.measure = func(ctx context.Context, length time.Duration) (Sample, error) {
+		return countFor(ctx, length, f.cpus(), f.far.count)
+	}
 	f.open = f.w.open
 	switch {
 	case f.Driver == driverAFPacket:
@@ -189,8 +226,9 @@ func (f *field) wire() error {
 		}
 	}
 	if f.Mode == "rxonly" {
-		p.count = nil
+		p.measure = nil
 	}
+	f.testpmd = p
 	f.ours = f.oursOnWire
 	f.theirs = func(ctx context.Context, length time.Duration) (Sample, error) {
 		return f.testpmdOnWire(ctx, length, p)
@@ -198,9 +236,14 @@ func (f *field) wire() error {
 	return nil
 }
 
+// start starts ours.
+func (f *field) start(ctx context.Context) (*Rig, error) {
+	return Start(ctx, RigConfig{Mode: f.Mode, Cores: f.poll, Idle: f.Idle, Open: f.open, Pool: mbuf.Config{Frames: f.Cores * mbuf.DefaultFrames}})
+}
+
 // oursOnWire is a round of ours.
 func (f *field) oursOnWire(ctx context.Context, length time.Duration) (s Sample, err error) {
-	r, err := Start(ctx, RigConfig{Mode: f.Mode, Cores: f.poll, Open: f.open, Pool: mbuf.Config{Frames: f.Cores * mbuf.DefaultFrames}})
+	r, err := f.start(ctx)
 	if err != nil {
 		return s, err
 	}
@@ -274,15 +317,11 @@ func (f *field) settled() (uint64, error) {
 // generate starts the generators as soon as what is to receive has its program on the
 // port.
 func (f *field) generate(ctx context.Context) (stop func() (uint64, error), err error) {
-	for deadline := time.Now().Add(15 * time.Second); ; {
+	err = whenReceived(ctx, func() (err error) {
 		stop, err = f.w.generate(f.gen, f.feeds...)
-		if !errors.Is(err, unix.ENXIO) || time.Now().After(deadline) {
-			return stop, err
-		}
-		if err := sleep(ctx, 20*time.Millisecond); err != nil {
-			return nil, err
-		}
-	}
+		return err
+	})
+	return stop, err
 }
 
 // testpmdOnWire is a round of testpmd's. It counts a frame as sent when it is on the
@@ -294,7 +333,7 @@ func (f *field) testpmdOnWire(ctx context.Context, length time.Duration, p *test
 	}
 	stop := func() (uint64, error) { return 0, nil }
 	p.ready = func() (err error) {
-		if f.Mode == "txonly" {
+		if f.Mode == "txonly" || f.rates != nil { // those are sent as they are measured
 			return nil
 		}
 		stop, err = f.generate(ctx)
@@ -329,14 +368,14 @@ func (f *field) kernel(attach func() (*netlab.Attachment, error)) {
 			return s, err
 		}
 		defer func() { err = errors.Join(err, a.Close()) }()
-		return f.underLoad(ctx, length, f.far.count, plausible)
+		return f.underLoad(ctx, length, f.far.count, f.plausible)
 	}
 }
 
 // plausible is all that can be checked of who keeps no account: nothing arrives that was
 // not sent. What is missing it dropped.
-func plausible(_ *Sample, _, sent, there uint64) error {
-	if there > sent {
+func (f *field) plausible(_ *Sample, _, sent, there uint64) error {
+	if there > sent && f.Mode != "txonly" {
 		return voidf("%d frames arrived of %d", there, sent)
 	}
 	return nil
@@ -429,7 +468,7 @@ func (f *field) program(args ...string) {
 			_ = cmd.Wait() // interrupted
 			err = errors.Join(err, f.detach())
 		}()
-		return f.underLoad(ctx, length, f.far.count, plausible)
+		return f.underLoad(ctx, length, f.far.count, f.plausible)
 	}
 }
 

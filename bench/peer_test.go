@@ -74,6 +74,45 @@ func TestPeerRounds(t *testing.T) {
 	assert.Equal(t, 1, strings.Count(text.String(), "\n"))
 }
 
+// Latency is compared by percentile and load, round by round.
+func TestPeerLatency(t *testing.T) {
+	side := func(p99 ...float64) func(context.Context, time.Duration) (Sample, error) {
+		return func(context.Context, time.Duration) (Sample, error) {
+			s := Sample{PPS: 1000, Seconds: 1, Packets: 1000}
+			for i, load := range []float64{0.1, 0.9} {
+				s.Latency = append(s.Latency, Latency{Load: load, PPS: 1000 * load, Frames: 90, Lost: 10,
+					Percentiles: []Percentile{{Percent: 50, Ns: 10}, {Percent: 99, Ns: p99[0] * float64(i+1)}}})
+			}
+			p99 = p99[1:]
+			return s, nil
+		}
+	}
+	a := &arena{ours: side(100, 200, 300, 400, 500), theirs: side(200, 200, 200, 1000, 500)}
+	res, err := a.run(t.Context(), RunConfig{Rounds: 5, Length: time.Second}, nil)
+	require.NoError(t, err)
+	require.Len(t, res.Latency, 4)
+	for i, want := range []LatencyRatio{
+		{Load: 0.1, PPS: 100, Percent: 50, Ours: 10, Theirs: 10}, {Load: 0.1, PPS: 100, Percent: 99, Ours: 300, Theirs: 200},
+		{Load: 0.9, PPS: 900, Percent: 50, Ours: 10, Theirs: 10}, {Load: 0.9, PPS: 900, Percent: 99, Ours: 600, Theirs: 400},
+	} {
+		got := res.Latency[i]
+		ratio := got.Ratio
+		got.Ratio = Interval{}
+		want.OursLost, want.TheirsLost, want.OursSent, want.TheirsSent = 50, 50, 500, 500
+		assert.Equal(t, want, got)
+		if want.Percent == 99 {
+			assert.InDelta(t, 1, ratio.Median, 1e-9, "of 0.5, 1, 1.5, 0.4 and 1")
+			assert.InDelta(t, 0.4, ratio.Low, 1e-9)
+			assert.InDelta(t, 1.5, ratio.High, 1e-9)
+		}
+	}
+	res.Comparison.Cores, res.Name = 1, "peer=x"
+	var text bytes.Buffer
+	require.NoError(t, WritePeerBench(&text, res))
+	assert.Equal(t, 5, strings.Count(text.String(), "BenchmarkPeers/peer=x/side=peer/at=90% "), text.String())
+	assert.Contains(t, text.String(), " p99-ns")
+}
+
 // Fewer rounds than a result needs give no figures, and still are a line of JSON.
 func TestPeerRoundsVoid(t *testing.T) {
 	log := ""

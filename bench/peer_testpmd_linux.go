@@ -30,8 +30,8 @@ type testpmd struct {
 	inside *netlab.Namespace
 	// ready is called when it runs, done before it is told to stop.
 	ready, done func() error
-	// count is what to measure by. Default: its own rates.
-	count func() (uint64, error)
+	// measure is how to measure for so long. Default: its own rates.
+	measure func(ctx context.Context, length time.Duration) (Sample, error)
 
 	// sent is how many frames the last run sent, by its own account.
 	sent uint64
@@ -56,8 +56,8 @@ const (
 	// testpmdSkip is how many reports of testpmd, a second apart, go before what is
 	// measured: the first has no rates, the second those of its start.
 	testpmdSkip = 2
-	// testpmdStart is how long it may take to start and end.
-	testpmdStart = time.Minute
+	// peerStart is how long a peer may take to start and end.
+	peerStart = time.Minute
 )
 
 // command is how to start it.
@@ -93,7 +93,7 @@ func (p *testpmd) run(ctx context.Context, length time.Duration) (s Sample, err 
 		return s, err
 	}
 	defer func() { err = errors.Join(err, undo()) }()
-	ctx, cancel := context.WithTimeout(ctx, testpmdStart+length)
+	ctx, cancel := context.WithTimeout(ctx, peerStart+length)
 	defer cancel()
 	cmd := p.command(ctx)
 	out, err := cmd.StdoutPipe()
@@ -170,8 +170,8 @@ func (p *testpmd) reports(ctx context.Context, length time.Duration, s *Sample) 
 			return false, p.ready()
 		}
 		switch {
-		case report == testpmdSkip && p.count != nil:
-			*s, err = countFor(ctx, length, p.cpus(), p.count)
+		case report == testpmdSkip && p.measure != nil:
+			*s, err = p.measure(ctx, length)
 			return true, err
 		case report == testpmdSkip:
 			before = readUsage(p.cpus())

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"example.org/pmd/bench"
@@ -86,6 +87,10 @@ func (c *BenchPeersCmd) Run(a *app.App) error {
 				return err
 			}
 		}
+		if errors.Is(err, bench.ErrLacking) {
+			fmt.Fprintf(a.Stderr, "%s: left out: %v\n", cmp.Name(), err)
+			continue
+		}
 		if err != nil {
 			if failed = append(failed, err); ctx.Err() != nil {
 				break
@@ -93,7 +98,7 @@ func (c *BenchPeersCmd) Run(a *app.App) error {
 		}
 	}
 	if !c.JSON && !c.Bench && len(results) > 0 {
-		failed = append(failed, peerTable(a.Stdout, results))
+		failed = append(failed, peerTables(a.Stdout, results))
 	}
 	return errors.Join(failed...)
 }
@@ -132,8 +137,19 @@ func peerRound(r bench.PeerRound) string {
 	if r.Void != "" {
 		return "void: " + r.Void
 	}
-	return fmt.Sprintf("pmd %.3f Mpps, peer %.3f Mpps, ratio %.3f", r.Ours.PPS/1e6, r.Theirs.PPS/1e6, r.Ratio)
+	if len(r.Ours.Latency) == 0 {
+		return fmt.Sprintf("pmd %.3f Mpps, peer %.3f Mpps, ratio %.3f", r.Ours.PPS/1e6, r.Theirs.PPS/1e6, r.Ratio)
+	}
+	var parts []string
+	for i, l := range r.Ours.Latency {
+		parts = append(parts, fmt.Sprintf("at %.0f %% p50 %s, peer %s, p99 %s, peer %s", 100*l.Load,
+			micros(l.At(50)), micros(r.Theirs.Latency[i].At(50)), micros(l.At(99)), micros(r.Theirs.Latency[i].At(99))))
+	}
+	return strings.Join(parts, "; ")
 }
+
+// micros writes nanoseconds.
+func micros(ns float64) string { return fmt.Sprintf("%.1f µs", ns/1e3) }
 
 // write writes a result in the form asked for; a table is for the end.
 func (c *BenchPeersCmd) write(w io.Writer, r *bench.PeerResult) error {
@@ -146,36 +162,88 @@ func (c *BenchPeersCmd) write(w io.Writer, r *bench.PeerResult) error {
 	return nil
 }
 
-// peerTable ends the run.
+// peerTables end the run.
+func peerTables(w io.Writer, results []*bench.PeerResult) error {
+	var rates, latencies []*bench.PeerResult
+	for _, r := range results {
+		if len(r.Comparison.Loads) > 0 {
+			latencies = append(latencies, r)
+		} else {
+			rates = append(rates, r)
+		}
+	}
+	if len(rates) > 0 {
+		if err := peerTable(w, rates); err != nil {
+			return err
+		}
+	}
+	if len(latencies) == 0 {
+		return nil
+	}
+	if len(rates) > 0 {
+		fmt.Fprintln(w)
+	}
+	return latencyTable(w, latencies)
+}
+
+// peerTable is that of throughput.
 func peerTable(w io.Writer, results []*bench.PeerResult) error {
 	t := show.NewTable("COMPARISON", "PEER DOES", "PMD MPPS", "PEER MPPS", "RATIO", "INTERVAL", "PMD CPUS", "PEER CPUS", "NOTES")
 	for _, r := range results {
-		notes := ""
-		note := func(form string, args ...any) {
-			if notes != "" {
-				notes += "; "
-			}
-			notes += fmt.Sprintf(form, args...)
-		}
-		if void := len(r.Rounds) - r.Valid; void > 0 {
-			note("%d of %d rounds void", void, len(r.Rounds))
-		}
-		if r.Partial {
-			note("interrupted")
-		}
+		notes := peerNotes(r)
 		if r.Ours.Cycles > 0 && r.Theirs.Cycles > 0 {
-			note("cycles/packet %.0f and %.0f", r.Ours.Cycles, r.Theirs.Cycles)
-		}
-		if r.Disturbed != "" {
-			note("DISTURBED: %s", r.Disturbed)
+			notes = append(notes, fmt.Sprintf("cycles/packet %.0f and %.0f", r.Ours.Cycles, r.Theirs.Cycles))
 		}
 		if r.Valid < bench.MinRounds {
-			t.Row(r.Name, r.Comparison.Theirs, "-", "-", "-", "-", "-", "-", notes)
+			t.Row(r.Name, r.Comparison.Theirs, "-", "-", "-", "-", "-", "-", strings.Join(notes, "; "))
 			continue
 		}
 		t.Row(r.Name, r.Comparison.Theirs, fmt.Sprintf("%.3f", r.Ours.PPS/1e6), fmt.Sprintf("%.3f", r.Theirs.PPS/1e6), fmt.Sprintf("%.2f", r.Ratio.Median),
-			fmt.Sprintf("%.2f to %.2f (%.0f %%)", r.Ratio.Low, r.Ratio.High, 100*r.Ratio.Confidence),
-			fmt.Sprintf("%.2f", r.Ours.CPU), fmt.Sprintf("%.2f", r.Theirs.CPU), notes)
+			peerInterval(r.Ratio), fmt.Sprintf("%.2f", r.Ours.CPU), fmt.Sprintf("%.2f", r.Theirs.CPU), strings.Join(notes, "; "))
 	}
 	return t.Write(w, "")
+}
+
+// latencyTable is that of latency, at the same rates on both sides.
+func latencyTable(w io.Writer, results []*bench.PeerResult) error {
+	t := show.NewTable("LATENCY", "PEER DOES", "LOAD", "MPPS", "PERCENTILE", "PMD", "PEER", "RATIO", "INTERVAL", "PMD LOST", "PEER LOST", "NOTES")
+	for _, r := range results {
+		notes := strings.Join(peerNotes(r), "; ")
+		if len(r.Latency) == 0 {
+			t.Row(r.Name, r.Comparison.Theirs, "-", "-", "-", "-", "-", "-", "-", "-", "-", notes)
+		}
+		for _, l := range r.Latency {
+			t.Row(r.Name, r.Comparison.Theirs, fmt.Sprintf("%.0f %%", 100*l.Load), fmt.Sprintf("%.3f", l.PPS/1e6), fmt.Sprintf("p%g", l.Percent),
+				micros(l.Ours), micros(l.Theirs), fmt.Sprintf("%.2f", l.Ratio.Median), peerInterval(l.Ratio), lost(l.OursLost, l.OursSent), lost(l.TheirsLost, l.TheirsSent), notes)
+			notes = ""
+		}
+	}
+	return t.Write(w, "")
+}
+
+// peerNotes are what is to be said of a result besides its figures.
+func peerNotes(r *bench.PeerResult) (notes []string) {
+	if void := len(r.Rounds) - r.Valid; void > 0 {
+		notes = append(notes, fmt.Sprintf("%d of %d rounds void", void, len(r.Rounds)))
+	}
+	if r.Partial {
+		notes = append(notes, "interrupted")
+	}
+	if r.Disturbed != "" {
+		notes = append(notes, "DISTURBED: "+r.Disturbed)
+	}
+	return notes
+}
+
+// peerInterval writes the interval of a ratio.
+func peerInterval(i bench.Interval) string {
+	return fmt.Sprintf("%.2f to %.2f (%.0f %%)", i.Low, i.High, 100*i.Confidence)
+}
+
+// lost writes how many of the frames sent did not arrive.
+func lost(n, of uint64) string {
+	if n == 0 {
+		return "0"
+	}
+	return fmt.Sprintf("%.2g %%", 100*float64(n)/float64(of))
 }
