@@ -195,35 +195,44 @@ type Records struct {
 // ReadResults reads results of scenarios, as ReadRecords does; a comparison with a peer is
 // refused.
 func ReadResults(r io.Reader) ([]*Result, error) {
-	records, err := readRecords(r, false)
+	var records Records
+	err := ReadLines(r, func(line []byte) error { return records.add(line, false) })
 	return records.Results, err
 }
 
 // ReadRecords reads what Result.WriteJSON and PeerResult.WriteJSON wrote, line by line;
 // empty lines are passed over. The error names the line that is no result, or is one of
 // another version or cut off; the records are those of the lines before.
-func ReadRecords(r io.Reader) (Records, error) { return readRecords(r, true) }
+func ReadRecords(r io.Reader) (Records, error) {
+	var records Records
+	err := ReadLines(r, records.Add)
+	return records, err
+}
 
-func readRecords(r io.Reader, peers bool) (out Records, err error) {
+// ReadLines passes each line that is not empty on, without the white space around it. It
+// ends with the first error, and names the line.
+func ReadLines(r io.Reader, line func(text []byte) error) error {
 	in := bufio.NewReader(r)
-	for line := 1; ; line++ {
+	for n := 1; ; n++ {
 		text, err := in.ReadBytes('\n')
 		last := errors.Is(err, io.EOF)
 		if err != nil && !last {
-			return out, fmt.Errorf("bench: line %d: %w", line, err)
+			return fmt.Errorf("bench: line %d: %w", n, err)
 		}
 		if text = bytes.TrimSpace(text); len(text) > 0 {
-			if err := out.add(text, peers); err != nil {
-				return out, fmt.Errorf("bench: line %d: %w", line, err)
+			if err := line(text); err != nil {
+				return fmt.Errorf("bench: line %d: %w", n, err)
 			}
 		}
 		if last {
-			return out, nil
+			return nil
 		}
 	}
 }
 
-// add reads one line.
+// Add reads one line, and adds the record. The error says why it is none.
+func (rs *Records) Add(line []byte) error { return rs.add(line, true) }
+
 func (rs *Records) add(text []byte, peers bool) error {
 	// The version first: what another one has need not fit.
 	var of struct {

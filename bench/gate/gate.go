@@ -2,8 +2,10 @@ package gate
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"example.org/pmd/bench"
@@ -113,11 +115,13 @@ const OutcomeVersion = 1
 
 // Outcome is what came of a scenario: a line of JSON.
 type Outcome struct {
-	Version  int      `json:"version"`
-	Scenario string   `json:"scenario"`
-	Base     Revision `json:"base"`
-	Head     Revision `json:"head"`
-	Verdict  Verdict  `json:"verdict"`
+	Version int `json:"version"`
+	// Time is when it was reached.
+	Time     time.Time `json:"time"`
+	Scenario string    `json:"scenario"`
+	Base     Revision  `json:"base"`
+	Head     Revision  `json:"head"`
+	Verdict  Verdict   `json:"verdict"`
 	// Why says what is to be said besides the figures.
 	Why string `json:"why,omitempty"`
 	// Tolerance is what was tolerated: 0.05 for 5 %.
@@ -135,6 +139,33 @@ type Outcome struct {
 	Ratios      []float64         `json:"ratios,omitempty"`
 	Environment bench.Environment `json:"environment"`
 	Seconds     float64           `json:"seconds"`
+}
+
+// ParseOutcome reads a line of JSON that is an Outcome. is tells whether it claims to be one;
+// the error says why it cannot be read then.
+func ParseOutcome(line []byte) (o *Outcome, is bool, err error) {
+	// The version first: what another one has need not fit.
+	var of struct {
+		Version int
+		Verdict *json.RawMessage
+	}
+	if broken := json.Unmarshal(line, &of); broken != nil || of.Verdict == nil {
+		return nil, false, nil //nolint:nilerr // no line of JSON, and so none of the gate's
+	}
+	if of.Version != OutcomeVersion {
+		return nil, true, fmt.Errorf("an outcome of the gate of version %d, this program reads version %d", of.Version, OutcomeVersion)
+	}
+	o = &Outcome{}
+	if err := json.Unmarshal(line, o); err != nil {
+		return nil, true, fmt.Errorf("not an outcome of the gate: %w", err)
+	}
+	if _, err := bench.ParseScenario(o.Scenario); err != nil {
+		return nil, true, fmt.Errorf("not an outcome of the gate: %w", err)
+	}
+	if !slices.Contains([]Verdict{NotSlower, Slower, Inconclusive}, o.Verdict) {
+		return nil, true, fmt.Errorf("not an outcome of the gate: no verdict %q", o.Verdict)
+	}
+	return o, true, nil
 }
 
 // Report is what came of it all.
@@ -201,6 +232,7 @@ func Run(ctx context.Context, cfg Config) (rep *Report, err error) {
 				return rep, err
 			}
 		}
+		o.Time = time.Now().UTC()
 		rep.Outcomes = append(rep.Outcomes, o)
 		cfg.Done(o)
 	}

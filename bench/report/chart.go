@@ -79,6 +79,13 @@ type datum struct {
 	apart         bool // no line leads to it
 }
 
+// plain keeps a datum within what a chart has room for, whatever a file says.
+func plain(d datum) datum {
+	within := func(v float64) float64 { return min(max(v, 1e-9), 1e12) }
+	d.value, d.lo, d.hi = within(d.value), within(d.lo), within(d.hi)
+	return d
+}
+
 type series struct {
 	name      string
 	data      []datum
@@ -206,7 +213,9 @@ func (c lines) draw(width float64) svg {
 	out := svg{ID: fmt.Sprintf("%s-%.0f", c.id, width), Title: c.title, Desc: c.desc, W: width, Narrow: width <= narrow}
 	lo, hi := math.Inf(1), math.Inf(-1)
 	for _, s := range c.series {
-		for _, d := range s.data {
+		for i, d := range s.data {
+			d = plain(d)
+			s.data[i] = d
 			lo, hi = min(lo, d.value, d.lo), max(hi, d.value, d.hi)
 		}
 	}
@@ -321,6 +330,8 @@ func (c rows) draw(width float64) svg {
 	}
 	longest := 0.0
 	for i, d := range c.data {
+		d = plain(d)
+		c.data[i] = d
 		lo, hi = min(lo, d.value, d.lo), max(hi, d.value, d.hi)
 		longest = max(longest, textWidth(c.names[i]))
 	}

@@ -5,14 +5,13 @@ import (
 	"fmt"
 	"strings"
 
-	"example.org/pmd/bench"
 	"example.org/pmd/bench/report"
 )
 
-// A page of what `pmd bench run --json` and `pmd bench peers --json` wrote.
+// A page of what `pmd bench run --json` wrote.
 func Example() {
 	lines := `{"version":1,"name":"driver=null/mode=io/size=64","scenario":{"driver":"null","mode":"io","size":64},"rounds":[{"pps":6e8}],"pps":6e8,"ns_per_packet":1.67}`
-	records, err := bench.ReadRecords(strings.NewReader(lines))
+	records, err := report.Read(strings.NewReader(lines))
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"example.org/pmd/bench"
+	"example.org/pmd/bench/gate"
 )
 
 //go:embed page.html
@@ -35,8 +36,32 @@ type section struct {
 	Figures         []figure
 }
 
+// Records are what a page is made of, each kind in the order of the lines.
+type Records struct {
+	bench.Records
+	// Gate has what came of comparing revisions.
+	Gate []*gate.Outcome
+}
+
+// Read reads what `pmd bench run`, `peers` and `gate` wrote with --json, line by line, in any
+// mixture. The error names the line that is nothing of that, or is of another version or cut
+// off; the records are those of the lines before.
+func Read(r io.Reader) (out Records, err error) {
+	err = bench.ReadLines(r, func(line []byte) error {
+		o, is, err := gate.ParseOutcome(line)
+		if !is {
+			return out.Add(line)
+		}
+		if err == nil {
+			out.Gate = append(out.Gate, o)
+		}
+		return err
+	})
+	return out, err
+}
+
 // Write writes the page of these records. It is an error if there are none with figures.
-func Write(w io.Writer, records bench.Records) error {
+func Write(w io.Writer, records Records) error {
 	var whole []*bench.Result
 	for _, r := range records.Results {
 		if len(r.Rounds) > 0 && r.PPS > 0 {
@@ -54,6 +79,9 @@ func Write(w io.Writer, records bench.Records) error {
 	}
 	for _, r := range whole {
 		environments, times = append(environments, r.Environment), append(times, r.Time)
+	}
+	for _, o := range records.Gate {
+		environments, times = append(environments, o.Environment), append(times, o.Time)
 	}
 	if len(times) == 0 {
 		return errors.New("report: there are no results with rounds")
@@ -87,7 +115,16 @@ func Write(w io.Writer, records bench.Records) error {
 			data.Warnings = append(data.Warnings, fmt.Sprintf("%s: interrupted after %d rounds", r.Name, len(r.Rounds)))
 		}
 	}
-	for _, s := range []section{throughput(latest), bySize(latest), latencies(latest), peers(compared), history(whole, latest)} {
+	newestOf := newestPeers(compared)
+	for _, r := range newestOf {
+		if r.Disturbed != "" {
+			data.Warnings = append(data.Warnings, r.Name+": "+r.Disturbed)
+		}
+		if r.Partial {
+			data.Warnings = append(data.Warnings, fmt.Sprintf("%s: interrupted after %d rounds", r.Name, len(r.Rounds)))
+		}
+	}
+	for _, s := range []section{throughput(latest), bySize(latest), latencies(latest), peers(newestOf), verdicts(records.Gate), history(whole, latest)} {
 		if len(s.Figures) > 0 {
 			data.Sections = append(data.Sections, s)
 		}
@@ -331,11 +368,8 @@ func percentName(p float64) string {
 	return "p" + tick(p)
 }
 
-// peers shows the ratios to other programs.
-func peers(compared []*bench.PeerResult) section {
-	s := section{ID: "peers", Title: "Against peers", Text: "Our rate to that of another program on the same work in the same run: right of 1 ours is faster. The bar is the interval of the ratio. CPU is the share of one that each side used."}
-	c := rows{id: "peers", title: "Ratios to peers", xName: "times the peer's rate, logarithmic", log: true, one: 1}
-	f := figure{Title: c.title, Head: []string{"comparison", "ours, Mpps", "peer, Mpps", "ratio", "from", "to", "our CPU", "peer's CPU"}}
+// newestPeers are the newest of each comparison, by name.
+func newestPeers(compared []*bench.PeerResult) (out []*bench.PeerResult) {
 	newest := map[string]*bench.PeerResult{}
 	for _, r := range compared {
 		if old := newest[r.Name]; old == nil || !r.Time.Before(old.Time) {
@@ -343,26 +377,106 @@ func peers(compared []*bench.PeerResult) section {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(newest)) {
-		r := newest[name]
-		i := r.Ratio
-		if i.Confidence == 0 || i.Low <= 0 || i.High < i.Low {
-			i.Low, i.High = i.Median, i.Median // no interval
+		out = append(out, newest[name])
+	}
+	return out
+}
+
+// peers shows the ratios to other programs.
+func peers(newest []*bench.PeerResult) section {
+	s := section{ID: "peers", Title: "Against peers", Text: "Our rate to that of another program on the same work in the same run: right of 1 ours is faster. Where latency is compared, both forward at the same rate, and left of 1 ours is shorter. The bar is the interval of the ratio. CPU is how many of the CPUs were busy on each side."}
+	rates := rows{id: "peers", title: "Ratios to peers", xName: "times the peer's rate, logarithmic", log: true, one: 1}
+	f := figure{Title: rates.title, Head: []string{"comparison", "ours, Mpps", "peer, Mpps", "ratio", "from", "to", "our CPU", "peer's CPU"}}
+	latency := rows{id: "peer-latency", title: "Latency beside peers", xName: "times the peer's latency, logarithmic", log: true, one: 1}
+	g := figure{Title: latency.title, Head: []string{"comparison", "ours, µs", "peer, µs", "ratio", "from", "to", "Mpps", "ours lost", "peer lost"}}
+	for _, r := range newest {
+		label := opponents(r.Comparison)
+		for _, l := range r.Latency {
+			at := fmt.Sprintf("%s %.0f %% %s", label, 100*l.Load, percentName(l.Percent))
+			i := latency.ratio(at, l.Ratio)
+			g.Rows = append(g.Rows, []string{at, value(l.Ours / 1e3), value(l.Theirs / 1e3), value(i.Median), value(i.Low), value(i.High), value(l.PPS / 1e6), fmt.Sprint(l.OursLost), fmt.Sprint(l.TheirsLost)})
 		}
-		// As in testpmd null io 64 B.
-		label := fmt.Sprintf("%s %s %s %s B", r.Comparison.Peer.Name, r.Comparison.Driver, r.Comparison.Mode, sizeName(r.Comparison.Size))
-		if r.Comparison.Cores > 1 {
-			label += fmt.Sprintf(" %d cores", r.Comparison.Cores)
+		if len(r.Comparison.Loads) > 0 {
+			continue // the rates are given
 		}
-		c.names = append(c.names, label)
-		c.data = append(c.data, datum{value: i.Median, lo: i.Low, hi: i.High, title: fmt.Sprintf("%s: %s (%s to %s)", label, value(i.Median), value(i.Low), value(i.High))})
+		i := rates.ratio(label, r.Ratio)
 		f.Rows = append(f.Rows, []string{label, value(r.Ours.PPS / 1e6), value(r.Theirs.PPS / 1e6), value(i.Median), value(i.Low), value(i.High), value(r.Ours.CPU), value(r.Theirs.CPU)})
 	}
-	if len(c.data) == 0 {
-		return s
+	rates.desc = fmt.Sprintf("%d comparisons, each with a dot at the ratio and a bar for its interval.", len(rates.data))
+	latency.desc = fmt.Sprintf("%d percentiles, each with a dot at the ratio and a bar for its interval.", len(latency.data))
+	if len(rates.data) > 0 {
+		f.Charts = draw(rates)
+		s.Figures = append(s.Figures, f)
 	}
-	c.desc = fmt.Sprintf("%d comparisons, each with a dot at the ratio and a bar for its interval.", len(c.data))
-	f.Charts = draw(c)
-	s.Figures = []figure{f}
+	if len(latency.data) > 0 {
+		g.Charts = draw(latency)
+		s.Figures = append(s.Figures, g)
+	}
+	return s
+}
+
+// ratio adds a row, and returns what it shows.
+func (c *rows) ratio(label string, i bench.Interval) bench.Interval {
+	if i.Confidence == 0 || i.Low <= 0 || i.High < i.Low {
+		i.Low, i.High = i.Median, i.Median // no interval
+	}
+	c.names = append(c.names, label)
+	c.data = append(c.data, datum{value: i.Median, lo: i.Low, hi: i.High, title: fmt.Sprintf("%s: %s (%s to %s)", label, value(i.Median), value(i.Low), value(i.High))})
+	return i
+}
+
+// opponents is a comparison's name for people, as in testpmd null io 64 B.
+func opponents(c bench.Comparison) string {
+	label := fmt.Sprintf("%s %s %s ", c.Peer.Name, c.Driver, c.Mode)
+	if c.Driver == bench.DriverQueue {
+		label += fmt.Sprintf("bulk %d", c.Size)
+	} else {
+		label += sizeName(c.Size) + " B"
+	}
+	if c.Cores > 1 {
+		label += fmt.Sprintf(" %d cores", c.Cores)
+	}
+	return label
+}
+
+// verdicts shows what the gate said, for each two revisions: the newest of each scenario.
+func verdicts(outcomes []*gate.Outcome) section {
+	s := section{ID: "gate", Title: "Gate", Text: "The time that a packet takes with the change to that without it: right of 1 the change is slower. The bar is the interval of the ratio. A scenario is slower if all of the interval is beyond the tolerance."}
+	type revisions struct{ base, head string }
+	var order []revisions
+	of := map[revisions]map[string]*gate.Outcome{}
+	for _, o := range outcomes {
+		key := revisions{o.Base.Commit, o.Head.Commit}
+		if of[key] == nil {
+			of[key] = map[string]*gate.Outcome{}
+			order = append(order, key)
+		}
+		if old := of[key][o.Scenario]; old == nil || !o.Time.Before(old.Time) {
+			of[key][o.Scenario] = o
+		}
+	}
+	for i, key := range order {
+		c := rows{id: fmt.Sprintf("gate-%d", i), title: fmt.Sprintf("%s against %s", key.head, key.base), xName: "times the time a packet took before", one: 1, log: true}
+		f := figure{Title: c.title, Head: []string{"scenario", "verdict", "before, ns/pkt", "after, ns/pkt", "ratio", "from", "to", "tolerance", "pairs", "void"}}
+		for _, name := range slices.Sorted(maps.Keys(of[key])) {
+			o := of[key][name]
+			label := name
+			if sc, err := bench.ParseScenario(name); err == nil {
+				label = spelled(sc)
+			}
+			row := []string{label, string(o.Verdict), "", "", "", "", "", value(100*o.Tolerance) + " %", fmt.Sprint(o.Pairs), fmt.Sprint(o.Void)}
+			if o.Ratio.Median > 0 {
+				i := c.ratio(label, bench.Interval{Median: o.Ratio.Median, Low: o.Ratio.Lo, High: o.Ratio.Hi, Confidence: o.Ratio.Confidence})
+				copy(row[2:], []string{value(o.BaseNs), value(o.HeadNs), value(i.Median), value(i.Low), value(i.High)})
+			}
+			f.Rows = append(f.Rows, row)
+		}
+		c.desc = fmt.Sprintf("%d scenarios, each with a dot at the ratio and a bar for its interval.", len(c.data))
+		if len(c.data) > 0 {
+			f.Charts = draw(c)
+		}
+		s.Figures = append(s.Figures, f)
+	}
 	return s
 }
 

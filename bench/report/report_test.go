@@ -2,6 +2,7 @@ package report
 
 import (
 	"bytes"
+	"encoding/json"
 	"io"
 	"math"
 	"regexp"
@@ -15,6 +16,7 @@ import (
 	"pgregory.net/rapid"
 
 	"example.org/pmd/bench"
+	"example.org/pmd/bench/gate"
 )
 
 // sample are results as a machine could have them, with everything that a page can show.
@@ -78,15 +80,40 @@ func samplePeers() (out []*bench.PeerResult) {
 		r.Ratio = bench.Interval{Median: 1.13 / float64(i*i+1), Low: 1.07 / float64(i*i+1), High: 1.2 / float64(i*i+1), Confidence: 0.9375}
 		out = append(out, r)
 	}
+	r := &bench.PeerResult{Version: bench.PeerVersion, Valid: 5, Comparison: bench.Comparison{Peer: bench.Peer{Name: "testpmd"}, Driver: "afxdp", Mode: "io", Size: 64, Cores: 1, Loads: []int{10, 90}}}
+	r.Name, r.Ratio.Median = r.Comparison.Name(), 1
+	for i, load := range []float64{0.1, 0.9} {
+		for n, p := range []float64{50, 99} {
+			ratio := 0.8 + 0.1*float64(2*i+n)
+			r.Latency = append(r.Latency, bench.LatencyRatio{Load: load, PPS: load * 1.5e6, Percent: p, Ours: 9e3 * ratio, Theirs: 9e3, OursSent: 1000, TheirsSent: 1000,
+				Ratio: bench.Interval{Median: ratio, Low: 0.9 * ratio, High: 1.1 * ratio, Confidence: 0.9375}})
+		}
+	}
+	return append(out, r)
+}
+
+// sampleGate is what the gate says of a change: one outcome of each verdict, and one without
+// a figure.
+func sampleGate() (out []*gate.Outcome) {
+	for i, o := range []gate.Outcome{
+		{Scenario: "driver=null/mode=io/size=64", Verdict: gate.Slower, BaseNs: 2, HeadNs: 2.2, Pairs: 24, Ratio: gate.Interval{Median: 1.101, Lo: 1.08, Hi: 1.12, Confidence: 0.999}},
+		{Scenario: "driver=pcap/mode=csum/size=imix", Verdict: gate.NotSlower, BaseNs: 9, HeadNs: 8.1, Pairs: 12, Ratio: gate.Interval{Median: 0.9, Lo: 0.88, Hi: 0.93, Confidence: 0.999}},
+		{Scenario: "driver=afxdp/mode=io/size=64", Verdict: gate.Inconclusive, BaseNs: 590, HeadNs: 600, Pairs: 12, Void: 3, Ratio: gate.Interval{Median: 1.02, Lo: 0.93, Hi: 1.12, Confidence: 0.999}},
+		{Scenario: "driver=afxdp/mode=txonly/size=64", Verdict: gate.Inconclusive, Void: 9, Why: "9 of 9 pairs were disturbed"},
+	} {
+		o.Version, o.Time, o.Tolerance = gate.OutcomeVersion, time.Date(2026, 3, 2, 12, i, 0, 0, time.UTC), 0.05
+		o.Base, o.Head = gate.Revision{Name: "origin/main", Commit: "9e04d77"}, gate.Revision{Name: gate.WorkingTree, Commit: "c3a51be+"}
+		out = append(out, &o)
+	}
 	return out
 }
 
 func written(t testing.TB, results []*bench.Result) string { return writtenAll(t, results, nil) }
 
-func writtenAll(t testing.TB, results []*bench.Result, peers []*bench.PeerResult) string {
+func writtenAll(t testing.TB, results []*bench.Result, peers []*bench.PeerResult, outcomes ...*gate.Outcome) string {
 	t.Helper()
 	var b bytes.Buffer
-	require.NoError(t, Write(&b, bench.Records{Results: results, Peers: peers}))
+	require.NoError(t, Write(&b, Records{bench.Records{Results: results, Peers: peers}, outcomes}))
 	return b.String()
 }
 
@@ -168,12 +195,13 @@ func checkCharts(t testing.TB, page string) (charts int) {
 }
 
 func TestPage(t *testing.T) {
-	page := writtenAll(t, sample(), samplePeers())
-	assert.GreaterOrEqual(t, checkCharts(t, page), 2*(1+2+1+1))
-	for _, s := range []string{"throughput", "sizes", "latency", "peers", "history"} {
+	page := writtenAll(t, sample(), samplePeers(), sampleGate()...)
+	assert.GreaterOrEqual(t, checkCharts(t, page), 2*(1+2+1+2+1+1))
+	for _, s := range []string{"throughput", "sizes", "latency", "peers", "gate", "history"} {
 		assert.Contains(t, page, `<section id="`+s+`">`)
 	}
-	for _, s := range []string{"AMD EPYC 9554", "c3a51be98&#43;", "interrupted after 5 rounds", "stolen by the hypervisor", ">100G<", ">p99.99<", "l2fwd afxdp io 64 B", ">IMIX<"} {
+	for _, s := range []string{"AMD EPYC 9554", "c3a51be98&#43;", "interrupted after 5 rounds", "stolen by the hypervisor", ">100G<", ">p99.99<", "l2fwd afxdp io 64 B", ">IMIX<", ">testpmd afxdp io 64 B 90 % p99<",
+		"c3a51be&#43; against 9e04d77", ">inconclusive<"} {
 		assert.True(t, strings.Contains(page, s), s) // without the page in the message
 	}
 	// Nothing is loaded from elsewhere, and nothing runs.
@@ -190,9 +218,60 @@ func TestPage(t *testing.T) {
 	page = written(t, sample()[:1])
 	assert.Equal(t, 2, checkCharts(t, page))
 	assert.NotContains(t, page, `id="history"`)
-	assert.Equal(t, 2, checkCharts(t, writtenAll(t, nil, samplePeers())))
-	require.Error(t, Write(io.Discard, bench.Records{}))
-	require.Error(t, Write(io.Discard, bench.Records{Results: []*bench.Result{{}}, Peers: []*bench.PeerResult{{}}}))
+	assert.Equal(t, 4, checkCharts(t, writtenAll(t, nil, samplePeers())))
+	// Of what the gate could not tell there is a table, and no chart.
+	assert.Equal(t, 2, checkCharts(t, writtenAll(t, nil, nil, sampleGate()...)))
+	page = writtenAll(t, nil, nil, sampleGate()[3])
+	assert.Zero(t, checkCharts(t, page))
+	assert.Contains(t, page, ">inconclusive<")
+	require.Error(t, Write(io.Discard, Records{}))
+	require.Error(t, Write(io.Discard, Records{Records: bench.Records{Results: []*bench.Result{{}}, Peers: []*bench.PeerResult{{}}}}))
+}
+
+// Lines of all three commands are read in any mixture, and one that is nothing of that is
+// refused by its number.
+func TestRead(t *testing.T) {
+	var lines bytes.Buffer
+	encode := json.NewEncoder(&lines)
+	require.NoError(t, sample()[0].WriteJSON(&lines))
+	require.NoError(t, encode.Encode(sampleGate()[0]))
+	require.NoError(t, samplePeers()[0].WriteJSON(&lines))
+	require.NoError(t, encode.Encode(sampleGate()[3]))
+	whole := lines.String()
+	records, err := Read(strings.NewReader(whole))
+	require.NoError(t, err)
+	assert.Len(t, records.Results, 1)
+	assert.Len(t, records.Peers, 1)
+	require.Len(t, records.Gate, 2)
+	assert.Equal(t, sampleGate()[0].Ratio, records.Gate[0].Ratio)
+	for text, say := range map[string]string{
+		whole + whole[:50]:                                                "line 5: not a whole result",
+		whole + `{"version":9,"verdict":"slower"}`:                        "line 5: an outcome of the gate of version 9, this program reads version 1",
+		`{"version":1,"verdict":"slower"}`:                                "line 1: not an outcome of the gate",
+		`{"version":1,"scenario":"driver=null/mode=io","verdict":"fine"}`: `no verdict "fine"`,
+		`{"version":1,"scenario":7,"verdict":"slower"}`:                   "line 1: not an outcome of the gate",
+	} {
+		_, err := Read(strings.NewReader(text))
+		require.ErrorContains(t, err, say)
+	}
+}
+
+// Whatever a file holds, it is read or refused with the line, and what was read makes a page
+// or none.
+func FuzzRead(f *testing.F) {
+	var lines bytes.Buffer
+	_ = sample()[0].WriteJSON(&lines)
+	_ = samplePeers()[0].WriteJSON(&lines)
+	_ = json.NewEncoder(&lines).Encode(sampleGate()[0])
+	f.Add(lines.String())
+	f.Add(`{"version":1,"scenario":"driver=null/mode=io","verdict":"slower","ratio":{"median":1e-300,"lo":-1,"hi":1e300,"confidence":1}}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		records, err := Read(strings.NewReader(text))
+		if err != nil && !strings.Contains(err.Error(), "line ") {
+			t.Fatal(err)
+		}
+		_ = Write(io.Discard, records)
+	})
 }
 
 // What stands in a result is text on the page.

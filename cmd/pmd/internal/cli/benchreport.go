@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 
-	"example.org/pmd/bench"
 	"example.org/pmd/bench/report"
 	"example.org/pmd/cmd/pmd/internal/app"
 	"example.org/pmd/cmd/pmd/internal/usage"
@@ -13,7 +12,7 @@ import (
 
 // BenchReportCmd is pmd bench report.
 type BenchReportCmd struct {
-	File   []string `arg:"" placeholder:"FILE" complete:"file" help:"Results, as pmd bench run --json and pmd bench peers --json write them; - is the standard input."`
+	File   []string `arg:"" placeholder:"FILE" complete:"file" help:"Results, as pmd bench run, peers and gate write them with --json; - is the standard input."`
 	Output string   `short:"o" placeholder:"FILE" complete:"file" help:"The page (default: the standard output)."`
 }
 
@@ -25,13 +24,13 @@ func (*BenchReportCmd) Help() string {
 
 // Run makes the page.
 func (c *BenchReportCmd) Run(a *app.App) error {
-	var all bench.Records
+	var all report.Records
 	for _, name := range c.File {
 		records, err := readRecords(name)
 		if err != nil {
 			return fmt.Errorf("bench report: %s: %w", name, err)
 		}
-		all.Results, all.Peers = append(all.Results, records.Results...), append(all.Peers, records.Peers...)
+		all.Results, all.Peers, all.Gate = append(all.Results, records.Results...), append(all.Peers, records.Peers...), append(all.Gate, records.Gate...)
 	}
 	var page bytes.Buffer
 	if err := report.Write(&page, all); err != nil {
@@ -48,14 +47,14 @@ func (c *BenchReportCmd) Run(a *app.App) error {
 }
 
 // readRecords reads a file of results.
-func readRecords(name string) (bench.Records, error) {
+func readRecords(name string) (report.Records, error) {
 	if name == "-" {
-		return bench.ReadRecords(os.Stdin)
+		return report.Read(os.Stdin)
 	}
 	f, err := os.Open(name)
 	if err != nil {
-		return bench.Records{}, err
+		return report.Records{}, err
 	}
 	defer f.Close()
-	return bench.ReadRecords(f)
+	return report.Read(f)
 }
