@@ -685,7 +685,7 @@ func TestCommands(t *testing.T) {
 		args    []string
 	}{
 		{2, `"nosuch"`, []string{"forward", "set", "nosuch"}},
-		{1, `"nosuch"; there are p0, p1`, []string{"if", "show", "nosuch"}},
+		{1, `on nosuch: there is no such interface; there are p0, p1`, []string{"if", "show", "nosuch"}},
 		{1, `another pmd answers there.*pmd stop --socket`, []string{"run", "--port", "null:"}},
 	} {
 		q := command(t, append(c.args, "--socket", b.socket)...)
