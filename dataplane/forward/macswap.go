@@ -38,7 +38,7 @@ func (*macSwap) MultiBuffer() {}
 
 // swapBurst exchanges the addresses of frames that begin a packet, and returns how
 // many are too short for that. Inlined into Process it would keep its addresses on
-// the stack, at half the speed.
+// the stack.
 //
 //go:noinline
 func swapBurst(mem mbuf.Mem, frames []mbuf.Frame) (short int) {

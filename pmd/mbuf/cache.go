@@ -91,8 +91,7 @@ func Coloured(chunk uint64, offset uint32, colours uint64) uint64 {
 // some chunks to begin up to colourMax bytes behind offset, in whole cache lines. Chunks are
 // a power of two apart, and lines that far apart share a few places of a core's cache, and
 // look alike to a load that waits for older stores (whose addresses are compared by their
-// lower twelve bits first): in a burst without colours, exchanging two addresses took up to three times
-// as long. colours is what Pool.Colours returns. The idea is that of slab caches: Bonwick,
+// lower twelve bits first). colours is what Pool.Colours returns. The idea is that of slab caches: Bonwick,
 // The Slab Allocator, USENIX Summer 1994, section 4.
 func (c *Cache) TakeColoured(dst []Frame, offset, length uint32, meta Meta, colours uint64) int {
 	done := 0

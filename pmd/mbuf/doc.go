@@ -11,7 +11,7 @@
 //
 // Frames are handed out through a [Cache], a stack that belongs to one core; a
 // cache trades whole bulks with the pool, so that a cache line other cores write is
-// touched once a bulk and not once a frame; the bulk that came back last is given out
+// touched once a bulk and not once a frame; what came back lately is given out
 // first. A [Local] gathers one core's caches of all pools.
 //
 // # Packets of several frames

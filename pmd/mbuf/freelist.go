@@ -10,8 +10,8 @@ const recentFrames = 4 * cacheBulk
 //
 // Where one core receives and another frees, every frame goes through here. First in, first
 // out would bring each frame of the pool round in turn, and when its turn came its bytes would
-// have left every cache. So what came back last is given out first, a bulk at a time; it is
-// the others that wait.
+// have left every cache. So what came back lately, up to recentFrames, is given out before
+// the others.
 type freeList struct {
 	recent *queue.MPMC[uint64]
 	rest   *queue.MPMC[uint64] // has room for all

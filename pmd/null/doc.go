@@ -23,7 +23,7 @@
 // the content once, when the port is opened and no frame is out yet, and keep
 // what is written into them from then on. That is the cheapest a port can be,
 // and right for a port that shares the pool with other null ports of the same
-// content. With copy=on each frame is as described, whoever had it before.
+// content and size. With copy=on each frame is as described, whoever had it before.
 //
 // # Concurrency
 //
