@@ -195,12 +195,14 @@ func agree(t require.TestingT, frame []byte, l packet.Layers) {
 	for _, layer := range p.Layers() {
 		switch h := layer.(type) {
 		case *layers.IPv4:
-			if at != int(l.L3) {
-				return // a tunnel, or one that gopacket sees and Parse does not look for
+			// Else it is a tunnel, or one that gopacket sees and Parse does not look
+			// for: to gopacket EtherType 0xffff (reserved, RFC 1701) is raw IP.
+			if at != int(l.L3) || l.EtherType != packet.EtherTypeIPv4 {
+				return
 			}
 			require.EqualValues(t, h.Protocol, l.Protocol)
 		case *layers.IPv6:
-			if at != int(l.L3) {
+			if at != int(l.L3) || l.EtherType != packet.EtherTypeIPv6 {
 				return
 			}
 		case *layers.TCP, *layers.UDP, *layers.ICMPv4, *layers.ICMPv6:
@@ -308,6 +310,7 @@ func FuzzParse(f *testing.F) {
 		b = b[128:]
 		f.Add(b[:packet.PutEchoRequest(b, ends(v6), 1, 2, []byte("data"))])
 	}
+	f.Add(append([]byte{12: 0xff, 13: 0xff, 14: 0x45, 17: 20, 23: 48}, make([]byte, 10)...)) // "raw IP" to gopacket alone
 	f.Fuzz(func(t *testing.T, frame []byte) {
 		frame = frame[:len(frame):len(frame)]
 		l := packet.Parse(frame)
