@@ -30,7 +30,7 @@ func InitName(driver string, unit int) string {
 func CheckName(name string) error { return checkName(name).as("check name", name) }
 
 // checkName returns what is wrong with a name: nothing that a shell, a path, a
-// zone or a log line would take apart is allowed in one.
+// zone, a list or a log line would take apart is allowed in one.
 func checkName(name string) *failure {
 	switch {
 	case name == "":
@@ -39,10 +39,12 @@ func checkName(name string) *failure {
 		return fail(syscall.ENAMETOOLONG, "the name has more than "+strconv.Itoa(NameSize-1)+" bytes")
 	case name == "." || name == "..":
 		return fail(syscall.EINVAL, "the name is a folder's")
+	case name[0] == '-':
+		return fail(syscall.EINVAL, "the name begins with -, as an option of a command does")
 	}
 	for _, c := range []byte(name) {
-		if c <= ' ' || c >= 0x7f || strings.IndexByte(`/:%"'\`, c) >= 0 {
-			return fail(syscall.EINVAL, "the name has a byte that is not allowed: use printable ASCII without / : % \" ' \\ and space")
+		if c <= ' ' || c >= 0x7f || strings.IndexByte(`/:,%"'\`, c) >= 0 {
+			return fail(syscall.EINVAL, "the name has a byte that is not allowed: use printable ASCII without / : , % \" ' \\ and space")
 		}
 	}
 	return nil

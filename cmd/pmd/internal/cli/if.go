@@ -121,16 +121,21 @@ pollcpu: the CPUs that poll the queues, as in 2,3: queue i is polled on the i-th
 Example: pmd if set eth1 mtu 9000 promisc on up`
 }
 
-// joinSigns binds what follows the word cap of pmd if set to it, as in cap=-TXCSUM: it would be
-// taken for a flag.
+// ifValues are the words of pmd if set that a value follows.
+func ifValues() []string {
+	return []string{"mtu", "name", "lladdr", "metric", "promisc", "allmulti", "polling", "pollcpu", "cap"}
+}
+
+// joinSigns binds a value that begins with a sign to the word of pmd if set before it, as in
+// cap=-TXCSUM: it would be taken for a flag.
 func joinSigns(args []string) []string {
 	if len(args) < 2 || args[0] != "if" || args[1] != "set" {
 		return args
 	}
 	out := slices.Clone(args[:2])
 	for i := 2; i < len(args); i++ {
-		if args[i] == "cap" && i+1 < len(args) && strings.HasPrefix(args[i+1], "-") && !strings.HasPrefix(args[i+1], "--") {
-			out = append(out, "cap="+args[i+1])
+		if slices.Contains(ifValues(), args[i]) && i+1 < len(args) && strings.HasPrefix(args[i+1], "-") && !strings.HasPrefix(args[i+1], "--") {
+			out = append(out, args[i]+"="+args[i+1])
 			i++
 			continue
 		}
@@ -161,8 +166,8 @@ func (c *IfSetCmd) settings() (set engine.IfSettings, err error) {
 			}
 			continue
 		}
-		if !slices.Contains([]string{"mtu", "name", "lladdr", "metric", "promisc", "allmulti", "polling", "pollcpu", "cap"}, key) {
-			return set, usage.Errorf("if set: no setting %.40q; there are up, down, mtu, name, lladdr, metric, promisc, allmulti, polling, pollcpu, cap", key)
+		if !slices.Contains(ifValues(), key) {
+			return set, usage.Errorf("if set: no setting %.40q; there are up, down, %s", key, strings.Join(ifValues(), ", "))
 		}
 		if !has {
 			if len(words) == 0 {

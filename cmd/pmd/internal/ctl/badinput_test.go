@@ -81,7 +81,7 @@ func TestEachCallRefusesBadInput(t *testing.T) {
 	before, err := e.Interface(ctx, "a")
 	require.NoError(t, err)
 
-	odd := []string{"", " ", "\x00", "a\nb", "a b", "ä", "\xff\xfe", "..", "a/b", "a%b", "a:b", strings.Repeat("x", 16), strings.Repeat("y", 300)}
+	odd := []string{"", " ", "\x00", "a\nb", "a b", "ä", "\xff\xfe", "..", "a/b", "a%b", "a:b", "a,b", "-a", strings.Repeat("x", 16), strings.Repeat("y", 300)}
 	set := func(key string, values ...string) (bodies []string) {
 		for _, v := range values {
 			bodies = append(bodies, fmt.Sprintf(`{%q:%s}`, key, v))

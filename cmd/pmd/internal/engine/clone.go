@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -48,7 +49,10 @@ func (e *Engine) cloners(drivers []string) (list []ifnet.Cloner) {
 // of the kinds, and named so.
 func (e *Engine) isCreated(spec pmd.Spec) bool {
 	digits, ok := strings.CutPrefix(spec.Name, spec.Driver)
-	if !ok || digits == "" || strings.Trim(digits, "0123456789") != "" || len(digits) > 1 && digits[0] == '0' || len(digits) > 5 {
+	if !ok || digits == "" || strings.Trim(digits, "0123456789") != "" || len(digits) > 1 && digits[0] == '0' {
+		return false
+	}
+	if unit, err := strconv.Atoi(digits); err != nil || unit > ifnet.MaxUnit {
 		return false
 	}
 	return slices.ContainsFunc(e.kinds, func(c ifnet.Cloner) bool { return c.Kind == spec.Driver })

@@ -147,6 +147,8 @@ func TestInterfaceMistakes(t *testing.T) {
 		"name empty":          {set(IfSettings{Name: ptr("")}), syscall.EINVAL, "set on a"},
 		"name too long":       {set(IfSettings{Name: ptr("sixteen-bytes-ab")}), syscall.ENAMETOOLONG, "set on a"},
 		"name, odd":           {set(IfSettings{Name: ptr("a\xff")}), syscall.EINVAL, "set on a"},
+		"name, list":          {set(IfSettings{Name: ptr("a,b")}), syscall.EINVAL, "set on a: the name has a byte"},
+		"name, option":        {set(IfSettings{Name: ptr("-a")}), syscall.EINVAL, "set on a: the name begins with -"},
 		"lladdr, odd":         {set(IfSettings{LLAddr: ptr("x")}), nil, "set on a: lladdr"},
 		"lladdr, long":        {set(IfSettings{LLAddr: ptr("02:00:00:00:00:00:00:01")}), syscall.EINVAL, "set on a"},
 		"lladdr, group":       {set(IfSettings{LLAddr: ptr("01:00:5e:00:00:01")}), syscall.EADDRNOTAVAIL, "set on a"},
