@@ -146,11 +146,14 @@ func (d *Dataplane) refresh(n notice) {
 		if p.dev != n.dev || p.gone {
 			continue
 		}
-		was, unpolled := p.info.Up, p.info.Unpolled
+		was, unpolled, mtu := p.info.Up, p.info.Unpolled, p.info.MTU
 		name := p.info.Name // which RenamePort may have changed
 		p.info = n.info
 		p.info.Name = name
 		kind, text := EventPortChanged, n.what
+		if p.info.MTU > mtu && p.info.Up && p.info.Detail != "" { // which is of that
+			kind = EventMTUExceeded
+		}
 		if up := p.info.Up; up != was {
 			for _, w := range d.workers {
 				if p.polled() {

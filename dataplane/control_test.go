@@ -328,6 +328,20 @@ func TestPortEvents(t *testing.T) {
 	host.Notify(l.device("stranger", pmd.Class{NUMANode: -1}, 1), "not ours")
 	l.devs[0].set(host, false, "last")
 	require.Equal(t, "last", wait(4).Text, "a stranger's notice is no event")
+
+	// An MTU that the port cannot receive is an event of its own; a smaller one is not.
+	mtu := func(mtu int, detail string) {
+		d := l.devs[1]
+		d.mu.Lock()
+		d.info.MTU, d.info.Detail = mtu, detail
+		d.mu.Unlock()
+		host.Notify(d, detail)
+	}
+	mtu(9000, "too long")
+	e = wait(5)
+	require.Equal(t, []string{dataplane.EventMTUExceeded, "b", "too long"}, []string{e.Kind, e.Port, e.Text})
+	mtu(1500, "")
+	require.Equal(t, dataplane.EventPortChanged, wait(6).Kind)
 }
 
 // Queues that nobody polls are told at the start, when there are others, and when the

@@ -104,3 +104,39 @@ func TestCopyWithoutAFrame(t *testing.T) {
 	require.Equal(t, b.pool.MaxLen(), b.sent[5].size, "the longest that fits")
 	require.Zero(t, b.damaged)
 }
+
+// A copy asks for what the packet does: where its checksum goes, and that it be stamped.
+// A packet that asks for nothing does so in the other pool too, whatever stands there.
+func TestCopyCarriesRequests(t *testing.T) {
+	for _, multi := range []bool{false, true} {
+		l := newLab(t, dataplane.Config{Stage: pairs, Cores: unpinned(1)})
+		_, a := l.portOf("a", 0, pmd.Class{NUMANode: -1})
+		id, b := l.portOf("b", 0, pmd.Class{NUMANode: -1, ZeroCopy: true, MultiBuffer: multi})
+		l.do(0, func(w *dataplane.Worker) {
+			var burst [3]mbuf.Frame
+			from := w.Local().Cache(a.pool.ID())
+			require.Equal(t, 3, from.TakeFrames(burst[:], uint32(a.pool.DataOffset()), packetSize, a.pool.Meta(0)))
+			for i, f := range burst {
+				packet{9, uint64(i), packetSize}.write(w.Local().Bytes(f))
+			}
+			mem := a.pool.Mem()
+			mem.RequestChecksum(&burst[0], 20, 6)
+			mem.RequestTimestamp(&burst[0])
+			mem.RequestTimestamp(&burst[1])
+			want := append([]byte(nil), mem[burst[0].Addr-mbuf.MetaLen:burst[0].Addr]...)
+			w.SendBurst(id, burst[:])
+			require.Len(t, b.posted, 3)
+			mem = b.pool.Mem()
+			first := b.posted[0]
+			require.Equal(t, b.pool.ID(), first.Meta.Pool())
+			require.Equal(t, want, []byte(mem[first.Addr-mbuf.MetaLen:first.Addr]))
+			require.Equal(t, []bool{true, true, false}, []bool{
+				mem.WantsTimestamp(first), mem.WantsTimestamp(b.posted[1]), mem.WantsTimestamp(b.posted[2]),
+			})
+			require.True(t, mem.SoundRequest(first))
+			require.Zero(t, b.posted[2].Meta&mbuf.FlagTxMeta)
+		})
+		l.turn(0)
+		require.Equal(t, count(3), seqs(b.sent, 9))
+	}
+}

@@ -121,6 +121,9 @@ const (
 	// traffic.
 	EventPortUp   = "port_up"
 	EventPortDown = "port_down"
+	// EventMTUExceeded: somebody raised the MTU of the port's interface beyond what the
+	// port can receive; Text says how far, and how to mend it.
+	EventMTUExceeded = "mtu_exceeded"
 	// EventPortChanged: something else about the port changed.
 	EventPortChanged = "port_changed"
 	// EventQueuesUnpolled: frames come to queues of the port's interface that nobody

@@ -164,34 +164,45 @@ func (w *Worker) passMixed(t *txPort, frames []mbuf.Frame, wait bool) {
 	}
 }
 
-// copyPacket copies a packet into frames of t's pool, written to dst, and returns how
-// many: 0 if there are not so many free, or if it would take more than may be.
-func (w *Worker) copyPacket(t *txPort, packet, dst []mbuf.Frame) int {
-	cache := w.local.Cache(t.pool)
-	pool := cache.Pool()
-	left := 0
-	for _, f := range packet {
-		left += int(f.Len)
-	}
+// makePacket takes as many frames of a pool as a packet of that many bytes needs, written to
+// dst, and returns how many: 0 if there are not so many free, or dst has not the room.
+func (w *Worker) makePacket(pool *mbuf.Pool, dst []mbuf.Frame, bytes int, meta mbuf.Meta) int {
 	room := pool.MaxLen()
-	n := max(1, (left+room-1)/room)
-	if left > pool.MaxPacket() || n > len(dst) || packet[len(packet)-1].Meta&mbuf.FlagMore != 0 {
+	n := max(1, (bytes+room-1)/room)
+	if n > len(dst) {
 		return 0
 	}
-	meta := pool.Meta(packet[0].Meta.Port()) | mbuf.FlagMore
 	dst = dst[:n]
-	if got := cache.TakeFrames(dst, uint32(pool.DataOffset()), 0, meta); got < n {
+	cache := w.local.Cache(pool.ID())
+	if got := cache.TakeFrames(dst, uint32(pool.DataOffset()), uint32(room), meta|mbuf.FlagMore); got < n {
 		cache.PutFrames(dst[:got])
 		return 0
 	}
 	dst[n-1].Meta &^= mbuf.FlagMore
+	dst[n-1].Len = uint32(bytes - (n-1)*room)
+	return n
+}
+
+// copyPacket copies a packet into frames of t's pool, written to dst, and returns how
+// many: 0 if there are not so many free, or if it would take more than may be.
+func (w *Worker) copyPacket(t *txPort, packet, dst []mbuf.Frame) int {
+	pool := w.local.Cache(t.pool).Pool()
+	left := 0
+	for _, f := range packet {
+		left += int(f.Len)
+	}
+	if left > pool.MaxPacket() || packet[len(packet)-1].Meta&mbuf.FlagMore != 0 {
+		return 0
+	}
+	n := w.makePacket(pool, dst, left, pool.Meta(packet[0].Meta.Port()))
+	if n == 0 {
+		return 0
+	}
+	dst = dst[:n]
 	w.Mem(packet[0]).CarryTxMeta(packet[0], w.Mem(dst[0]), &dst[0])
 	var src []byte
 	for i := range dst {
-		f := &dst[i]
-		f.Len = uint32(min(left, room))
-		left -= int(f.Len)
-		for to := w.local.Bytes(*f); len(to) > 0; {
+		for to := w.local.Bytes(dst[i]); len(to) > 0; {
 			if len(src) == 0 {
 				src, packet = w.local.Bytes(packet[0]), packet[1:]
 				continue

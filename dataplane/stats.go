@@ -84,6 +84,34 @@ type QueueStats struct {
 	InFlight  uint64 `json:"in_flight"`
 	// Wakeups counts system calls made to make the kernel work.
 	Wakeups uint64 `json:"wakeups"`
+	// TxStamps is nil if no packet was to be stamped when it is sent.
+	TxStamps *TxStamps `json:"tx_stamps,omitempty"`
+}
+
+// TxStamps are the time stamps of packets that a queue has sent, since it was opened.
+type TxStamps struct {
+	// Asked is how many packets were to be stamped, Stamped how many were.
+	Asked   uint64 `json:"asked"`
+	Stamped uint64 `json:"stamped"`
+	// LastNs is the latest stamp, in nanoseconds of the clock that stamps.
+	LastNs uint64 `json:"last_ns"`
+	// MinNs, MeanNs and MaxNs are the delay from the driver to the stamp, in nanoseconds,
+	// 0 if the stamps are of a clock that cannot be compared.
+	MinNs  uint64 `json:"min_ns"`
+	MeanNs uint64 `json:"mean_ns"`
+	MaxNs  uint64 `json:"max_ns"`
+}
+
+// txStamps are s, nil if there are none.
+func txStamps(s pmd.TxStamps) *TxStamps {
+	if s.Asked == 0 {
+		return nil
+	}
+	t := &TxStamps{Asked: s.Asked, Stamped: s.Stamped, LastNs: s.Last, MinNs: s.Min, MaxNs: s.Max}
+	if s.Delays > 0 {
+		t.MeanNs = s.Sum / s.Delays
+	}
+	return t
 }
 
 // CoreStats tell how one worker spends its time.
@@ -332,7 +360,7 @@ func (d *Dataplane) portStats(ctx context.Context, p *port, pic *picture) PortSt
 		counted[i] = true
 		queues[i] = QueueStats{
 			Index: i, CPU: cpuID, Worker: worker, RxPackets: c.RxPackets, RxBytes: c.RxBytes,
-			TxPackets: c.TxPackets, TxBytes: c.TxBytes, InFlight: c.InFlight, Wakeups: c.Wakeups,
+			TxPackets: c.TxPackets, TxBytes: c.TxBytes, InFlight: c.InFlight, Wakeups: c.Wakeups, TxStamps: txStamps(c.TxStamps),
 		}
 		for r, n := range c.Drops {
 			drops[r] += n

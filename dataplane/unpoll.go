@@ -287,7 +287,8 @@ func (d *Dataplane) canPoll(ctx context.Context, p *port, queue, worker int) err
 const minFrame = 14
 
 // SendControl sends a whole Ethernet frame that control made, without its frame check
-// sequence: it is copied into a frame of the port's pool on the worker that drains the
+// sequence: it is copied into a frame of the port's pool, or several where the port has
+// packets of several, on the worker that drains the
 // port's send queue, counts as generated, and leaves like any other. The bytes are the
 // caller's again when it returns. A port that is not polled (ErrNotPolled), down or gone,
 // a frame too short or too long, and a pool or port without room are errors, and then
@@ -319,19 +320,21 @@ func (w *Worker) sendControl(id PortID, frame []byte) error {
 	switch {
 	case !t.up:
 		return errors.New("the port is down")
-	case len(frame) < minFrame || len(frame) > pool.MaxLen():
-		return fmt.Errorf("use %d to %d bytes", minFrame, pool.MaxLen())
+	case len(frame) < minFrame || len(frame) > pool.MaxPacket():
+		return fmt.Errorf("use %d to %d bytes", minFrame, pool.MaxPacket())
 	}
-	var made [1]mbuf.Frame
-	if w.local.Cache(t.pool).TakeFrames(made[:], uint32(pool.DataOffset()), uint32(len(frame)), pool.Meta(uint16(id))) == 0 {
-		return fmt.Errorf("%s has no frame free", pool.Name())
+	var made [mbuf.MaxSegments]mbuf.Frame
+	n := w.makePacket(pool, made[:], len(frame), pool.Meta(uint16(id)))
+	if n == 0 {
+		return fmt.Errorf("%s has not enough frames free", pool.Name())
 	}
-	copy(w.local.Bytes(made[0]), frame)
+	packet := made[:n]
+	w.Scatter(packet, frame)
 	if t.n > 0 {
 		w.flushBuffer(t)
 	}
-	if w.sendSome(t, made[:]) == 0 {
-		w.local.Free(made[:])
+	if w.sendSome(t, packet) == 0 {
+		w.local.Free(packet)
 		return errors.New("the port has no room")
 	}
 	t.generated++

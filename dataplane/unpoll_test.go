@@ -407,7 +407,7 @@ func TestSendControl(t *testing.T) {
 			b.posted = append(b.posted, all[:n]...)
 		})
 		if workers == 1 {
-			require.ErrorContains(t, l.SendControl(t.Context(), id, make([]byte, 60)), "no frame free")
+			require.ErrorContains(t, l.SendControl(t.Context(), id, make([]byte, 60)), "not enough frames free")
 		}
 		l.do(owner, func(w *dataplane.Worker) { w.Local().Free(b.posted); b.posted = nil })
 		l.devs[1].set(l.Env().Host, false, "no carrier")
@@ -417,6 +417,38 @@ func TestSendControl(t *testing.T) {
 			return err != nil && err.Error() == "dataplane: port b: a frame of 60 bytes was not sent: the port is down"
 		}, eventually, tick)
 		require.NoError(t, stop())
+		l.balanced(0)
+	}
+}
+
+// A frame of control's that is longer than one of the pool leaves in several where a packet
+// may have them, and is refused with the limit where it may not, or beyond it.
+func TestSendControlOfSeveralFrames(t *testing.T) {
+	for _, workers := range []int{1, 2} {
+		l := newLab(t, dataplane.Config{Stage: to(1), Cores: unpinned(workers)})
+		l.portOf("a", 0, pmd.Class{NUMANode: -1})
+		owner := workers - 1
+		id, b := l.portOf("b", owner, pmd.Class{NUMANode: -1, MultiBuffer: true})
+		room := b.pool.MaxLen()
+		for i, size := range []int{packetSize, room, room + 1, 9014, mbuf.MaxSegments * room} {
+			frame := make([]byte, size)
+			packet{7, uint64(i), size}.write(frame)
+			require.NoError(t, l.SendControl(t.Context(), id, frame))
+			l.turn(owner)
+			require.Equal(t, packet{7, uint64(i), size}, b.sent[i])
+		}
+		l.turn(owner)
+		require.Zero(t, b.damaged+b.broken)
+		require.Equal(t, uint64(5), l.stats().Ports[id].Generated, "packets, not frames")
+		err := l.SendControl(t.Context(), id, make([]byte, mbuf.MaxSegments*room+1))
+		require.ErrorContains(t, err, fmt.Sprintf("use 14 to %d bytes", mbuf.MaxSegments*room))
+		b.room, b.stuck = len(b.posted)+3, true
+		if workers == 1 {
+			require.ErrorContains(t, l.SendControl(t.Context(), id, make([]byte, 9014)), "no room", "all of it or nothing")
+			require.Empty(t, b.posted)
+		}
+		b.room, b.stuck = -1, false
+		require.ErrorContains(t, l.SendControl(t.Context(), 0, make([]byte, room+1)), fmt.Sprintf("use 14 to %d bytes", room))
 		l.balanced(0)
 	}
 }

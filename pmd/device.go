@@ -72,6 +72,42 @@ type QueueCounters struct {
 	Drops [DriverReasons]uint64
 	// Wakeups counts system calls made to make the kernel send or receive.
 	Wakeups uint64
+	// TxStamps is what is known of when packets left, for ports that were asked to tell.
+	TxStamps TxStamps
+}
+
+// TxStamps sums up the time stamps of sent packets.
+type TxStamps struct {
+	// Asked is how many packets that are sent were to be stamped, Stamped how many were:
+	// a NIC may leave some out.
+	Asked, Stamped uint64
+	// Last is the latest stamp, in nanoseconds of the clock that stamps.
+	Last uint64
+	// Delays are those from TxBurst to the stamp: how many there are, their sum, the
+	// shortest and the longest, in nanoseconds. There are none if the two are not
+	// of one clock.
+	Delays, Sum, Min, Max uint64
+}
+
+// Add enters a packet that was handed over at one time and stamped at another, in
+// nanoseconds: sent is 0 if it was not stamped. sameClock says that they are of one.
+func (s *TxStamps) Add(handed, sent uint64, sameClock bool) {
+	s.Asked++
+	if sent == 0 {
+		return
+	}
+	s.Stamped++
+	s.Last = sent
+	if !sameClock || sent < handed { // a clock that was set back meanwhile
+		return
+	}
+	d := sent - handed
+	if s.Delays == 0 || d < s.Min {
+		s.Min = d
+	}
+	s.Max = max(s.Max, d)
+	s.Sum += d
+	s.Delays++
 }
 
 // Device is an open port.

@@ -85,9 +85,32 @@ type Config struct {
 	// (mbuf.Mem.RequestChecksum; kernel 6.8): by the NIC in zero-copy mode, which is
 	// not taken if its driver cannot; in copy mode by the kernel, unless the NIC does.
 	TxChecksum bool
+	// TxTimestamp tells when packets left: the first of each burst, and those that ask for
+	// it (mbuf.Mem.RequestTimestamp; kernel 6.8). The NIC stamps them in zero-copy mode,
+	// which is not taken if its driver cannot; in copy mode the kernel does when it is done
+	// with a packet. The sums are in pmd.QueueCounters.
+	TxTimestamp bool
+	// OnTxStamp, if not nil, is called for each packet that was stamped, on the goroutine
+	// that polls the queue and before the packet's memory is used again. It must be quick
+	// and not block.
+	OnTxStamp func(TxStamp)
 	// TakeManagement allows an interface that holds the default route or the
 	// SSH session.
 	TakeManagement bool
+}
+
+// TxStamp tells when a packet left.
+type TxStamp struct {
+	// Queue is the interface's queue that sent it.
+	Queue int
+	// Packet are the bytes of its first frame. They are there until the function that is
+	// told returns.
+	Packet []byte
+	// Sent is the stamp in nanoseconds: of the NIC's clock in zero-copy mode, else when the
+	// kernel was done with the packet, by CLOCK_TAI.
+	Sent uint64
+	// Handed is when the port took it, by CLOCK_TAI.
+	Handed uint64
 }
 
 // defaultRing is the size of each ring, in descriptors: at 1 Mpps some 2 ms.
@@ -141,6 +164,7 @@ func configFromSpec(spec pmd.Spec) (Config, error) {
 		RxTimestamp:    r.Bool("rx-timestamp", false),
 		RxVLAN:         r.Bool("rx-vlan", false),
 		TxChecksum:     r.Bool("tx-checksum", false),
+		TxTimestamp:    r.Bool("tx-timestamp", false),
 		TakeManagement: r.Bool("take-management", false),
 	}
 	switch r.OneOf("huge-pages", pagesAuto, pagesOn, pagesOff) {

@@ -24,7 +24,7 @@ type connection struct {
 	pool    *mbuf.Pool
 	prog    *program
 	generic bool
-	granule int // see granuleOf
+	quirks
 	// features is what the kernel says the driver offers, nil if it cannot tell.
 	features *XDPFeatures
 	// socks are the sockets of Device.queues, all of one mode; nil where one is
@@ -83,7 +83,7 @@ func (d *Device) connect(ctx context.Context) (*connection, error) {
 	if err := foreignProgram(l); err != nil {
 		return nil, err
 	}
-	conn := &connection{link: l, ifindex: attrs.Index, channels: d.readChannels(l), granule: granuleOf(driverName(name))}
+	conn := &connection{link: l, ifindex: attrs.Index, channels: d.readChannels(l), quirks: quirksOf(driverName(name))}
 	n, err := d.count(conn.channels)
 	if err != nil {
 		return nil, err
@@ -126,6 +126,9 @@ func (d *Device) connect(ctx context.Context) (*connection, error) {
 			if len(hints) > 0 {
 				d.queues[i].flags = mbuf.FlagRxMeta
 			}
+			if d.cfg.TxTimestamp {
+				d.queues[i].stamps = newStamps(conn.pool, d.cfg.Queue+i, d.cfg.OnTxStamp)
+			}
 		}
 	}
 	conn.info.MTU = attrs.MTU
@@ -147,7 +150,12 @@ func (d *Device) posted(pool *mbuf.Pool, n int) int {
 }
 
 // mtuLimit returns the largest MTU whose packets the pool's frames can hold.
-func (c *connection) mtuLimit() int { return c.whole(c.pool.MaxPacket()) - vlanHeader }
+func (c *connection) mtuLimit() int {
+	if c.multi {
+		return c.segments*c.pool.MaxLen() - vlanHeader
+	}
+	return c.whole(c.pool.MaxLen()) - vlanHeader
+}
 
 // errMTU is wrapped by errors of an MTU that is too large for the pool's frames.
 var errMTU = errors.New("MTU")
@@ -165,7 +173,7 @@ func (c *connection) checkMTU() error {
 // chunks words what a packet can have of the pool.
 func (c *connection) chunks() string {
 	if c.multi {
-		return fmt.Sprintf("%d frames of %d bytes", mbuf.MaxSegments, c.pool.FrameSize())
+		return fmt.Sprintf("%d frames of %d bytes", c.segments, c.pool.FrameSize())
 	}
 	text := fmt.Sprintf("frames of %d bytes", c.pool.FrameSize())
 	if c.zeroCopy && c.granule > 1 {
@@ -182,16 +190,33 @@ func (c *connection) whole(n int) int {
 	return n
 }
 
-// granuleOf returns in what units, in bytes, a driver tells its NIC how much room a frame
-// has in zero-copy mode: what does not fill one is not used, and a packet that is longer
-// comes in pieces, each as if it were a packet. It is BSIZEPKT of SRRCTL, in KiB
-// (igb_setup_srrctl, drivers/net/ethernet/intel/igb/igb_main.c, and igc_configure_rx_ring).
-func granuleOf(driver string) int {
-	if driver == "igb" || driver == "igc" {
-		return 1024
-	}
-	return 1
+// quirks are what drivers take otherwise than most.
+type quirks struct {
+	// granule is in what units, in bytes, a driver tells its NIC how much room a frame has
+	// in zero-copy mode: what does not fill one is not used, and a packet that is longer
+	// comes in pieces, each as if it were a packet. It is BSIZEPKT of SRRCTL, in KiB
+	// (igb_setup_srrctl, drivers/net/ethernet/intel/igb/igb_main.c, and igc_configure_rx_ring).
+	granule int
+	// segments is the most frames that a packet may have which is sent.
+	segments int
 }
+
+func quirksOf(driver string) quirks {
+	q := quirks{granule: 1, segments: mbuf.MaxSegments}
+	switch driver {
+	case "igb", "igc":
+		q.granule = 1024
+	case noLinearDriver:
+		// Without a linear part there are the others alone. Of a packet with more the
+		// kernel never completes the frames (xsk_build_skb_zerocopy, -EOVERFLOW).
+		q.segments--
+	}
+	return q
+}
+
+// noLinearDriver is the one driver for which the kernel, in copy mode, makes packets
+// without a linear part (IFF_TX_SKB_NO_LINEAR, which nothing that can be asked tells of).
+const noLinearDriver = "virtio_net"
 
 // mtuAdvice says how to make it fit.
 func mtuAdvice(name string, mtu, limit int) string {
@@ -286,8 +311,9 @@ func (d *Device) openSockets(ctx context.Context, conn *connection) error {
 			conn.refused = fmt.Sprintf("not offered by driver %s for packets of several frames", driverName(d.cfg.Interface))
 		}
 	}
-	if tryZeroCopy && d.cfg.TxChecksum {
-		if err := d.offloads(conn); err != nil {
+	requests := d.requests()
+	if tryZeroCopy {
+		if err := requests.refuseZeroCopy(d, conn.features); err != nil {
 			if d.cfg.Mode == ModeZeroCopy {
 				return err
 			}
@@ -312,9 +338,12 @@ func (d *Device) openSockets(ctx context.Context, conn *connection) error {
 			conn.refused += fmt.Sprintf(" (for packets of several frames; %s)", withoutFrags(conn))
 		}
 	}
+	if err := requests.refuseCopy(d); err != nil {
+		return err
+	}
 	err := d.openSocketsMode(ctx, conn, false)
-	if d.cfg.TxChecksum && errors.Is(err, unix.EINVAL) {
-		err = fmt.Errorf("%w; tx-checksum=on needs Linux 6.8: tx-checksum=off does without", err)
+	if len(requests) > 0 && errors.Is(err, unix.EINVAL) {
+		err = fmt.Errorf("%w; %s=on needs Linux 6.8: %s=off does without", err, requests[0].option, requests[0].option)
 	}
 	if conn.multi && errors.Is(err, unix.EINVAL) {
 		err = fmt.Errorf("%w; %s", err, withoutFrags(conn))
@@ -389,10 +418,10 @@ func (d *Device) openSocket(ctx context.Context, conn *connection, i int, deadli
 		Name: d.cfg.Interface, Ifindex: uint32(conn.ifindex), Queue: uint32(d.cfg.Queue + i),
 		RxRing: uint32(d.cfg.RxRing), TxRing: uint32(d.cfg.TxRing), FillRing: uint32(d.cfg.FillRing), CompRing: uint32(d.cfg.CompRing),
 		Bind: flags, Mem: pool.Mem(), FrameSize: uint32(pool.FrameSize()), Headroom: uint32(pool.Headroom()),
-		TxMetadata: d.cfg.TxChecksum,
+		TxMetadata: len(d.requests()) > 0,
 	}
 	for {
-		s, err := d.drv.open(umemKey{pool, conn.zeroCopy, !d.cfg.NoNeedWakeup, d.cfg.TxChecksum}, cfg)
+		s, err := d.drv.open(umemKey{pool, conn.zeroCopy, !d.cfg.NoNeedWakeup, cfg.TxMetadata}, cfg)
 		if err == nil {
 			if err := d.prepare(conn, s); err != nil {
 				return errors.Join(err, d.drv.close(s))

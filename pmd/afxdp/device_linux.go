@@ -79,6 +79,7 @@ func (d *Device) begin() error {
 	c := d.conn
 	m := manner{zeroCopy: c.zeroCopy, busyPoll: d.cfg.BusyPoll > 0, needWakeup: !d.cfg.NoNeedWakeup}
 	for i, q := range d.queues {
+		c.socks[i].Tx.SetMaxSegments(c.segments)
 		d.env.Host.Exclusive(q, func() { q.attach(c.socks[i], m, c.info.MTU) })
 	}
 	c.info = d.describe(c)

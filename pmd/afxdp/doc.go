@@ -31,9 +31,11 @@
 //
 // RxHash, RxTimestamp and RxVLAN load a program for this interface alone, whose calls the
 // driver answers; it writes the answers in front of the packet, for mbuf.Mem.RxMeta. With
-// TxChecksum the memory is registered with room for a request in front of each packet to
-// send, see mbuf.Mem.RequestChecksum. What driver or kernel lack is refused by the name of
-// the option. Ports without them do nothing of it.
+// TxChecksum or TxTimestamp the memory is registered with room for a request in front of
+// each packet to send, see mbuf.Mem.RequestChecksum and RequestTimestamp. A stamp is read in
+// the same place when the packet is complete: the queue sums them up, and OnTxStamp is given
+// each. What driver or kernel lack is refused by the name of the option. Ports without them
+// do nothing of it.
 //
 // # Settings that are borrowed
 //
@@ -66,9 +68,9 @@
 //
 // The number of queues is that of the moment the port was opened: more that come
 // live later are announced, and polled after a restart. A queue that is polled
-// cannot be taken away, the kernel refuses (ethtool -L). Transmit timestamps and
-// launch times are not asked for. Whether packets may have
+// cannot be taken away, the kernel refuses (ethtool -L). Launch times are not asked
+// for. Whether packets may have
 // several frames is decided when the port is opened: an MTU raised later beyond what one
-// holds loses packets. A veth hands over
+// holds loses packets, and is told. A veth hands over
 // VLAN tags beside the frame unless its peer has txvlan off (ethtool -K). Linux only; kernel 5.11 or later.
 package afxdp

@@ -73,14 +73,62 @@ func (d *Device) hints(f *XDPFeatures) ([]hint, error) {
 	return list, nil
 }
 
-// offloads refuses, by name, what the port wants done to sent packets and the NIC cannot do
-// in zero-copy mode.
-func (d *Device) offloads(c *connection) error {
-	if f := c.features; f == nil || !slices.Contains(f.TxMetadata, "checksum") {
-		return fmt.Errorf("afxdp: %s: tx-checksum=on: driver %s does not complete checksums in zero-copy mode: %w",
-			d.cfg.Interface, driverName(d.cfg.Interface), unix.EOPNOTSUPP)
+// request is something that is done to packets that are sent
+// (Documentation/networking/xsk-tx-metadata.rst).
+type request struct {
+	// option asks for it, feature is the kernel's word for it, and does what a driver
+	// that has it does.
+	option, feature, does string
+}
+
+// requests are what a port wants done.
+type requests []request
+
+// requests returns what the port wants done to what it sends.
+func (d *Device) requests() (list requests) {
+	if d.cfg.TxChecksum {
+		list = append(list, request{"tx-checksum", "checksum", "complete checksums"})
+	}
+	if d.cfg.TxTimestamp {
+		list = append(list, request{"tx-timestamp", "timestamp", "stamp packets"})
+	}
+	return list
+}
+
+// refuseZeroCopy refuses by name what a driver does not do in zero-copy mode.
+func (list requests) refuseZeroCopy(d *Device, f *XDPFeatures) error {
+	for _, r := range list {
+		if f == nil || !slices.Contains(f.TxMetadata, r.feature) {
+			return fmt.Errorf("afxdp: %s: %s=on: driver %s does not %s in zero-copy mode: %w",
+				d.cfg.Interface, r.option, driverName(d.cfg.Interface), r.does, unix.EOPNOTSUPP)
+		}
 	}
 	return nil
+}
+
+// refuseCopy refuses by name what nobody does in copy mode. The kernel does it but for
+// noLinearDriver, whose packets it makes in a place of their own, which looked at no request
+// before Linux 6.18 (xsk_build_skb_zerocopy, net/xdp/xsk.c; commit 30c3055f9c0d).
+func (list requests) refuseCopy(d *Device) error {
+	if len(list) == 0 || driverName(d.cfg.Interface) != noLinearDriver || !kernelBefore(6, 18) {
+		return nil
+	}
+	o := list[0].option
+	return fmt.Errorf("afxdp: %s: %s=on: before Linux 6.18 the kernel does nothing of it for driver %s in copy mode; %s=off does without: %w",
+		d.cfg.Interface, o, noLinearDriver, o, unix.EOPNOTSUPP)
+}
+
+// kernelBefore reports whether the kernel is older than this. One that does not tell is not.
+func kernelBefore(major, minor int) bool {
+	var u unix.Utsname
+	var x, y int
+	if unix.Uname(&u) != nil {
+		return false
+	}
+	if _, err := fmt.Sscanf(unix.ByteSliceToString(u.Release[:]), "%d.%d", &x, &y); err != nil {
+		return false
+	}
+	return x < major || x == major && y < minor
 }
 
 // Registers and a label of writeHints.

@@ -54,6 +54,13 @@ func (d *Device) describe(c *connection) pmd.Info {
 		return nil
 	})
 	set("metadata", strings.Join(d.metadata(), ", "))
+	if d.cfg.TxTimestamp {
+		stamp := "the kernel's, by CLOCK_TAI, when it is done with a packet"
+		if c.zeroCopy {
+			stamp = "the NIC's, by its clock"
+		}
+		set("tx-timestamp", stamp)
+	}
 	set("channels", d.channelsObtained(c))
 	set("posted", d.postedObtained())
 	if c.refused != "" {
@@ -87,11 +94,14 @@ func (d *Device) metadata() (list []string) {
 		on   bool
 		name string
 	}{
-		{d.cfg.RxTimestamp, "rx-timestamp"}, {d.cfg.RxHash, "rx-hash"}, {d.cfg.RxVLAN, "rx-vlan"}, {d.cfg.TxChecksum, "tx-checksum"},
+		{d.cfg.RxTimestamp, "rx-timestamp"}, {d.cfg.RxHash, "rx-hash"}, {d.cfg.RxVLAN, "rx-vlan"},
 	} {
 		if m.on {
 			list = append(list, m.name)
 		}
+	}
+	for _, r := range d.requests() {
+		list = append(list, r.option)
 	}
 	return list
 }
@@ -130,13 +140,23 @@ func busyPollObtained(c *connection) string {
 	return b.String()
 }
 
+// mtuRemedy says what to do about an MTU that was raised too far while the port is open.
+func (c *connection) mtuRemedy() string {
+	remedy := fmt.Sprintf("ip link set dev %s mtu %d", c.link.Attrs().Name, min(c.mtuLimit(), 1500))
+	if !c.multi {
+		remedy += ", or open the port again with frags=on"
+	}
+	return remedy
+}
+
 // linkState tells whether an interface can carry traffic, and if not, why.
 func linkState(l netlink.Link, c *connection) (up bool, detail string) {
 	if up, detail = netif.LinkState(l); !up {
 		return up, detail
 	}
 	if a := l.Attrs(); a.MTU > c.mtuLimit() {
-		return true, fmt.Sprintf("MTU %d is more than the %d that fit %s: longer packets are lost, counted as rx_dropped", a.MTU, c.mtuLimit(), c.chunks())
+		return true, fmt.Sprintf("MTU %d is more than the %d that fit %s: longer packets are lost, counted as rx_dropped; %s",
+			a.MTU, c.mtuLimit(), c.chunks(), c.mtuRemedy())
 	}
 	return true, ""
 }

@@ -20,6 +20,7 @@ import (
 
 	"example.org/pmd/dataplane"
 	"example.org/pmd/dataplane/forward"
+	"example.org/pmd/pmd"
 	"example.org/pmd/pmd/afxdp"
 	"example.org/pmd/pmd/mbuf"
 	"example.org/pmd/pmd/netlab"
@@ -126,8 +127,9 @@ func TestMetadataRefused(t *testing.T) {
 	r := newRig(t, 2, "")
 	require.NoError(t, r.Dataplane.RemovePort(0))
 	for options, words := range map[string][]string{
-		"mode=generic,rx-hash=on":      {"rx-hash=on", "generic mode", "rx-hash=off does without"},
-		"mode=zerocopy,tx-checksum=on": {"tx-checksum=on", "driver veth", "zero-copy"},
+		"mode=generic,rx-hash=on":       {"rx-hash=on", "generic mode", "rx-hash=off does without"},
+		"mode=zerocopy,tx-checksum=on":  {"tx-checksum=on", "driver veth", "zero-copy"},
+		"mode=zerocopy,tx-timestamp=on": {"tx-timestamp=on", "driver veth does not stamp packets", "zero-copy"},
 	} {
 		_, err := afxdp.NewDriver().Open(t.Context(), r.spec(0, options), r.Dataplane.Env())
 		for _, w := range words {
@@ -194,3 +196,95 @@ func (s spoil) Process(w *dataplane.Worker, in dataplane.PortID, burst []mbuf.Fr
 
 // MultiBuffer implements dataplane.MultiBufferStage: the headers are in the first frame.
 func (spoil) MultiBuffer() {}
+
+// Packets are stamped when they are sent, a burst at a time, and the sums show it. In copy
+// mode the kernel stamps them by a clock that can be compared.
+func TestTxTimestamp(t *testing.T) {
+	for _, options := range []string{"tx-timestamp=on", "tx-timestamp=on,tx-checksum=on,frags=on", "tx-timestamp=on,mode=generic"} {
+		t.Run(options, func(t *testing.T) {
+			begin := clock(t, unix.CLOCK_TAI)
+			r := newRig(t, 2, options)
+			require.Contains(t, r.Port(0).Obtained["metadata"], "tx-timestamp")
+			require.Contains(t, r.Port(0).Obtained["tx-timestamp"], "CLOCK_TAI")
+			r.reaches(0, 1)
+			r.numbered(0, 1, 700)
+			r.transfers(0, 1, 1<<20)
+			r.Balanced()
+			for i := range r.Devices {
+				p := r.Port(i)
+				s := p.Queues[0].TxStamps
+				require.NotNil(t, s)
+				require.LessOrEqual(t, s.Asked, p.TxPackets)
+				require.NotZero(t, s.Asked)
+				require.Equal(t, s.Asked, s.Stamped)
+				require.Greater(t, s.LastNs, begin)
+				require.LessOrEqual(t, s.LastNs, clock(t, unix.CLOCK_TAI))
+				require.NotZero(t, s.MinNs)
+				require.LessOrEqual(t, s.MinNs, s.MeanNs)
+				require.LessOrEqual(t, s.MeanNs, s.MaxNs)
+			}
+		})
+	}
+}
+
+// clock reads a clock, in nanoseconds.
+func clock(t *testing.T, id int32) uint64 {
+	t.Helper()
+	var ts unix.Timespec
+	require.NoError(t, unix.ClockGettime(id, &ts))
+	return uint64(ts.Nano())
+}
+
+// A program is told of the packets that it asked about, with their bytes, and of the first of
+// each burst.
+func TestOnTxStamp(t *testing.T) {
+	ns := wideLink(t, 1)
+	d, err := dataplane.New(dataplane.Config{Stage: dataplane.StageFunc(nil)})
+	require.NoError(t, err)
+	var told []afxdp.TxStamp
+	drv := afxdp.NewDriver()
+	drv.JournalDir = t.TempDir()
+	dev, err := drv.OpenConfig(t.Context(), afxdp.Config{
+		Interface: "p0", Netns: ns.Path(), TxTimestamp: true,
+		OnTxStamp: func(s afxdp.TxStamp) {
+			s.Packet = append([]byte(nil), s.Packet...)
+			told = append(told, s)
+		},
+	}, d.Env())
+	require.NoError(t, err)
+	q := dev.Queues()[0]
+	local := mbuf.NewLocal()
+	q.Bind(pmd.Binding{Local: local, Port: 0})
+	mem := q.Pool().Mem()
+	for round := range 3 {
+		burst := make([]mbuf.Frame, 4)
+		require.Equal(t, 4, local.Cache(q.Pool().ID()).TakeFrames(burst, uint32(q.Pool().DataOffset()), 60, q.Pool().Meta(0)))
+		for i, f := range burst {
+			b := mem.Bytes(f)
+			clear(b)
+			copy(b, []byte{2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x88, 0xb5, byte(round), byte(i)})
+			// What an earlier packet may have left in front of this one.
+			clear(mem[f.Addr-mbuf.MetaLen : f.Addr])
+			mem[f.Addr-mbuf.MetaLen] = 1
+		}
+		mem.RequestTimestamp(&burst[2])
+		told = nil
+		require.Equal(t, 4, q.TxBurst(burst))
+		q.Flush()
+		require.Eventually(t, func() bool { q.Reclaim(); return q.Counters().InFlight == 0 }, 30*time.Second, time.Millisecond)
+		require.Len(t, told, 2, "round %d", round)
+		for i, s := range told {
+			require.Equal(t, []byte{0x88, 0xb5, byte(round), byte(2 * i)}, s.Packet[12:16])
+			require.Len(t, s.Packet, 60)
+			require.Zero(t, s.Queue)
+			require.GreaterOrEqual(t, s.Sent, s.Handed)
+			require.LessOrEqual(t, s.Sent, clock(t, unix.CLOCK_TAI))
+		}
+	}
+	sum := q.Counters().TxStamps
+	require.Equal(t, []uint64{6, 6, 6}, []uint64{sum.Asked, sum.Stamped, sum.Delays})
+	q.Unbind()
+	local.Drain()
+	require.NoError(t, dev.Close())
+	require.NoError(t, d.Close())
+}

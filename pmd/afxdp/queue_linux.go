@@ -33,6 +33,8 @@ type queue struct {
 	// received frame has in its Meta.
 	multi bool
 	flags mbuf.Meta
+	// stamps, if not nil, is asked about what is sent and complete.
+	stamps *stamps
 	manner
 
 	// Statistics: the owner's.
@@ -205,6 +207,9 @@ func (q *queue) TxBurst(src []mbuf.Frame) int {
 	if r == nil {
 		return 0
 	}
+	if q.stamps != nil {
+		q.stamps.mark(src)
+	}
 	if q.multi {
 		return q.txPackets(r, src)
 	}
@@ -309,6 +314,9 @@ func (q *queue) completed(n, bytes uint64) {
 func (q *queue) Counters() pmd.QueueCounters {
 	c := q.c
 	c.InFlight = q.unsent()
+	if q.stamps != nil {
+		c.TxStamps = q.stamps.sum
+	}
 	return c
 }
 
@@ -370,6 +378,11 @@ func (q *queue) attach(s *xsk.Socket, m manner, mtu int) {
 	q.setMTU(mtu)
 	q.pause = 0
 	q.fault.Store(0)
+	if q.stamps != nil {
+		q.stamps.reset()
+		q.stamps.sameClock = !m.zeroCopy
+		q.rings.Comp.Observe(q.stamps.done)
+	}
 	q.fillUp()
 }
 

@@ -15,11 +15,15 @@ import (
 
 // offloads are the features that change frames before an XDP program sees them, by
 // their names in netdev_features_strings (net/ethtool/common.c), and what they do.
-var offloads = [...]struct{ name, harm string }{
-	{"rx-lro", "large receive offload merges packets"},
-	{"rx-gro-hw", "hardware GRO merges packets"},
-	{"rx-vlan-hw-parse", "the NIC takes VLAN tags out of frames"},
-	{"rx-vlan-stag-hw-parse", "the NIC takes 802.1ad tags out of frames"},
+// tag says that it is rx-vlan's to tell of what they take.
+var offloads = [...]struct {
+	name, harm string
+	tag        bool
+}{
+	{"rx-lro", "large receive offload merges packets", false},
+	{"rx-gro-hw", "hardware GRO merges packets", false},
+	{"rx-vlan-hw-parse", "the NIC takes VLAN tags out of frames", true},
+	{"rx-vlan-stag-hw-parse", "the NIC takes 802.1ad tags out of frames", true},
 }
 
 // What busy polling needs of an interface: its interrupt stays off while somebody
@@ -52,7 +56,7 @@ func (d *Device) wanted(name string) ([]journal.Change, error) {
 		err := netif.WithEthtool(func(e *ethtool.Ethtool) error {
 			all, err := e.Features(name)
 			for _, o := range offloads {
-				if all[o.name] {
+				if all[o.name] && (!o.tag || !d.cfg.RxVLAN) {
 					list = append(list, journal.Change{Kind: netif.KindFeature, Key: o.name, Was: "on", Set: "off"})
 				}
 			}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -127,6 +128,13 @@ func TestOffloadsAreBorrowed(t *testing.T) {
 	require.NoError(t, d.Close())
 
 	d, dev = openPort(t, ns, "offloads=keep")
+	assert.True(t, feature(t, ns, vlanStrip))
+	assert.NotContains(t, dev.Info().Obtained, "settings")
+	require.NoError(t, dev.Close())
+	require.NoError(t, d.Close())
+
+	// The tags that rx-vlan tells of are those that the NIC takes out.
+	d, dev = openPort(t, ns, "rx-vlan=on")
 	assert.True(t, feature(t, ns, vlanStrip))
 	assert.NotContains(t, dev.Info().Obtained, "settings")
 	require.NoError(t, dev.Close())
@@ -286,6 +294,58 @@ func TestOptionsObtained(t *testing.T) {
 		err := open(t, ns, ",huge-pages=on")
 		require.ErrorIs(t, err, unix.ENOMEM)
 		require.ErrorContains(t, err, "vm.nr_hugepages")
+	}
+}
+
+// Memory laid out otherwise carries packets as well, every byte of them.
+func TestMemoryOptionsForward(t *testing.T) {
+	for _, c := range []struct{ options, key, obtained string }{
+		{"headroom=256", "frame-size", "2048, headroom 256"},
+		{"frame-size=4096,headroom=192,frags=off", "frame-size", "4096, headroom 192"},
+		{"frame-size=4096,frags=on,rx-ring=4096,tx-ring=256,fill-ring=4096", "rings", "rx 4096, tx 256, fill 4096, comp 256"},
+		{"huge-pages=off", "pages", "4k"},
+		{"huge-pages=on", "pages", "huge 2M"},
+		{"huge-pages=on,frame-size=4096,headroom=128", "pages", "huge 2M"},
+	} {
+		t.Run(c.options, func(t *testing.T) {
+			if strings.Contains(c.options, "huge-pages=on") {
+				// The pool is of 64 MiB at most; what else runs here may take some as well.
+				reserveHugePages(t, 192)
+			}
+			r := newRig(t, 2, c.options)
+			require.Contains(t, r.Port(0).Obtained[c.key], c.obtained)
+			r.reaches(0, 1)
+			for _, size := range []int{18, 700, 1472} {
+				r.numbered(0, 1, size)
+			}
+			r.transfers(0, 1, 1<<20)
+			r.Balanced()
+		})
+	}
+}
+
+// reserveHugePages has at least n pages of 2 MiB free for the test.
+func reserveHugePages(t *testing.T, n int) {
+	t.Helper()
+	const file = "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages"
+	read := func(name string) int {
+		b, err := os.ReadFile(filepath.Join(filepath.Dir(file), name))
+		if err != nil {
+			t.Skip("no pages of 2 MiB: ", err)
+		}
+		v, err := strconv.Atoi(strings.TrimSpace(string(b)))
+		require.NoError(t, err)
+		return v
+	}
+	was := read("nr_hugepages")
+	if missing := n - read("free_hugepages"); missing > 0 {
+		if err := os.WriteFile(file, []byte(strconv.Itoa(was+missing)), 0); err != nil {
+			t.Skip("pages of 2 MiB cannot be reserved: ", err)
+		}
+		t.Cleanup(func() { require.NoError(t, os.WriteFile(file, []byte(strconv.Itoa(was)), 0)) })
+	}
+	if free := read("free_hugepages"); free < n {
+		t.Skipf("the machine has %d free pages of 2 MiB, not %d", free, n)
 	}
 }
 

@@ -3,6 +3,8 @@
 package afxdp_test
 
 import (
+	"context"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -116,6 +118,25 @@ func TestMTUChanged(t *testing.T) {
 	link(t, r.ports, "p0", setMTU(3000))
 	require.Eventually(t, func() bool { return strings.Contains(r.Port(0).Detail, "MTU 3000") }, 30*time.Second, 5*time.Millisecond)
 	assert.True(t, r.Port(0).Up)
+	for _, words := range []string{"more than the 1774 that fit frames of 2048 bytes", "rx_dropped", "ip link set dev p0 mtu 1500", "with frags=on"} {
+		assert.Contains(t, r.Port(0).Detail, words)
+	}
+	require.Eventually(t, func() bool { return r.Said(dataplane.EventMTUExceeded, "p0", "with frags=on") }, 30*time.Second, 5*time.Millisecond,
+		"it is an event of its own")
+	r.reaches(0, 1)
+	// What is too long is counted under the name that the words give.
+	link(t, r.hosts[0], "h0", setMTU(3000))
+	require.Eventually(t, func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, _ = netlab.UDPNumbered(ctx, r.hosts[0], r.hosts[1], netlab.UDPConfig{
+			A: netip.AddrPortFrom(addr(0), 0), B: netip.AddrPortFrom(addr(1), 0), Count: 5, Rate: 1000, Size: 2500,
+		})
+		return r.Port(0).Missed["rx_dropped"] > 0
+	}, 30*time.Second, 5*time.Millisecond)
+	link(t, r.hosts[0], "h0", setMTU(1500))
+	link(t, r.ports, "p0", setMTU(1500))
+	require.Eventually(t, func() bool { return r.Port(0).Detail == "" }, 30*time.Second, 5*time.Millisecond)
 	r.reaches(0, 1)
 	check()
 	r.Balanced()

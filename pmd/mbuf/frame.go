@@ -25,7 +25,8 @@ const (
 	// that is MultiBuffer have it.
 	FlagMore Meta = 1 << 0
 	// FlagTxMeta marks the first frame of a packet with a request to the NIC in front
-	// of it (XDP_TX_METADATA, the same file): see Mem.RequestChecksum.
+	// of it (XDP_TX_METADATA, the same file): see Mem.RequestChecksum and
+	// Mem.RequestTimestamp.
 	FlagTxMeta Meta = 1 << 1
 	// FlagRxMeta marks a frame of a port that was asked to tell more of what it
 	// receives: see Mem.RxMeta.

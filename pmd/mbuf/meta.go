@@ -76,22 +76,73 @@ func (m Mem) RxMeta(f Frame) (meta RxMeta, ok bool) {
 	return meta, true
 }
 
-// txChecksum is XDP_TXMD_FLAGS_CHECKSUM (include/uapi/linux/if_xdp.h).
-const txChecksum = 1 << 1
+// What can be asked for (include/uapi/linux/if_xdp.h): XDP_TXMD_FLAGS_TIMESTAMP and
+// XDP_TXMD_FLAGS_CHECKSUM, in the request's first word. Behind it is what a checksum
+// needs, and when the packet is complete its time stamp in the same place.
+const (
+	txTimestamp = 1 << 0
+	txChecksum  = 1 << 1
+
+	txWordAt = 8
+)
 
 // RequestChecksum asks for the checksum of the packet that begins with f to be completed
 // when it is sent: over all bytes from start on, into the two at start+offset, which hold
 // the sum of the pseudo header (not inverted). It is for ports that complete checksums
 // alone ([example.org/pmd/pmd.TxChecksummer]), and overwrites the MetaLen bytes in front of
-// f, which must be there in its chunk; whoever moves f.Addr afterwards asks again. The
+// f, which must be there in its chunk; whoever moves f.Addr afterwards asks again. Where it
+// cannot be done, as beyond the end of f, the packet is dropped as tx_invalid. The
 // layout is struct xsk_tx_metadata (include/uapi/linux/if_xdp.h).
 func (m Mem) RequestChecksum(f *Frame, start, offset uint16) {
 	b := (*[MetaLen]byte)(m[f.Addr-MetaLen:])
 	binary.NativeEndian.PutUint64(b[0:], txChecksum)
-	binary.NativeEndian.PutUint16(b[8:], start)
-	binary.NativeEndian.PutUint16(b[10:], offset)
-	clear(b[12:])
+	binary.NativeEndian.PutUint16(b[txWordAt:], start)
+	binary.NativeEndian.PutUint16(b[txWordAt+2:], offset)
+	clear(b[txWordAt+4:])
 	f.Meta |= FlagTxMeta
+}
+
+// RequestTimestamp asks for a time stamp of the packet that begins with f when it is sent,
+// besides what was asked with RequestChecksum, which comes first if both are. It is for
+// ports that were opened to tell of stamps, and has that call's rules.
+func (m Mem) RequestTimestamp(f *Frame) {
+	b := (*[MetaLen]byte)(m[f.Addr-MetaLen:])
+	if f.Meta&FlagTxMeta == 0 {
+		clear(b[:])
+		f.Meta |= FlagTxMeta
+	}
+	binary.NativeEndian.PutUint64(b[0:], binary.NativeEndian.Uint64(b[0:])|txTimestamp)
+}
+
+// WantsTimestamp reports whether RequestTimestamp was called for the packet that begins
+// with f.
+func (m Mem) WantsTimestamp(f Frame) bool {
+	return f.Meta&FlagTxMeta != 0 && binary.NativeEndian.Uint64(m[f.Addr-MetaLen:])&txTimestamp != 0
+}
+
+// TxTimestamp returns the stamp of a packet that began at addr, asked for one and is
+// complete, in nanoseconds: 0 if it got none, as when the NIC had too many to stamp.
+func (m Mem) TxTimestamp(addr uint64) uint64 {
+	ns := binary.NativeEndian.Uint64(m[addr-MetaLen+txWordAt:])
+	if ns>>32 == 0 {
+		return 0 // what a checksum needed is still there, or nothing
+	}
+	return ns
+}
+
+// SoundRequest reports whether what the packet that begins with f asks for can be done. The
+// kernel would not, and goes no further than such a packet.
+func (m Mem) SoundRequest(f Frame) bool {
+	if f.Addr < MetaLen || f.Addr > uint64(len(m)) {
+		return false
+	}
+	b := (*[MetaLen]byte)(m[f.Addr-MetaLen:])
+	what := binary.NativeEndian.Uint64(b[0:])
+	if what&^(txTimestamp|txChecksum) != 0 {
+		return false
+	}
+	end := uint32(binary.NativeEndian.Uint16(b[txWordAt:])) + uint32(binary.NativeEndian.Uint16(b[txWordAt+2:])) + 2
+	return what&txChecksum == 0 || end <= f.Len
 }
 
 // CarryTxMeta has to, a copy of the packet that begins with f, ask for what that does.

@@ -68,3 +68,51 @@ func TestRequestChecksum(t *testing.T) {
 	require.Equal(t, mbuf.MakeMeta(5, 4)|mbuf.FlagTxMeta, to.Meta)
 	require.Equal(t, b, other[to.Addr-mbuf.MetaLen:to.Addr])
 }
+
+// A time stamp is asked for besides a checksum, and read where the kernel writes it.
+func TestRequestTimestamp(t *testing.T) {
+	mem := make(mbuf.Mem, 4096)
+	for i := range mem {
+		mem[i] = 0xee
+	}
+	f := mbuf.Frame{Addr: 300, Len: 60}
+	b := mem[300-mbuf.MetaLen : 300]
+	require.False(t, mem.WantsTimestamp(f), "what is there is no request")
+	mem.RequestTimestamp(&f)
+	require.Equal(t, mbuf.FlagTxMeta, f.Meta)
+	require.EqualValues(t, 1, binary.NativeEndian.Uint64(b), "XDP_TXMD_FLAGS_TIMESTAMP")
+	require.Equal(t, make([]byte, mbuf.MetaLen-8), []byte(b[8:]))
+	require.True(t, mem.WantsTimestamp(f))
+	require.Zero(t, mem.TxTimestamp(f.Addr), "not yet")
+
+	mem.RequestChecksum(&f, 34, 16)
+	require.False(t, mem.WantsTimestamp(f), "a checksum begins anew")
+	mem.RequestTimestamp(&f)
+	require.EqualValues(t, 3, binary.NativeEndian.Uint64(b))
+	require.EqualValues(t, 34, binary.NativeEndian.Uint16(b[8:]))
+	require.EqualValues(t, 16, binary.NativeEndian.Uint16(b[10:]))
+	require.True(t, mem.WantsTimestamp(f))
+	require.Zero(t, mem.TxTimestamp(f.Addr), "what the checksum needs is no stamp")
+	binary.NativeEndian.PutUint64(b[8:], 1_700_000_000_000_000_007)
+	require.EqualValues(t, 1_700_000_000_000_000_007, mem.TxTimestamp(f.Addr))
+}
+
+func TestSoundRequest(t *testing.T) {
+	mem := make(mbuf.Mem, 4096)
+	f := mbuf.Frame{Addr: 300, Len: 60}
+	for _, c := range []struct {
+		start, offset uint16
+		want          bool
+	}{{0, 0, true}, {34, 16, true}, {34, 24, true}, {34, 25, false}, {60, 0, false}, {65535, 65535, false}, {0, 59, false}} {
+		mem.RequestChecksum(&f, c.start, c.offset)
+		require.Equal(t, c.want, mem.SoundRequest(f), "%+v", c)
+	}
+	f.Meta = 0
+	mem.RequestTimestamp(&f)
+	require.True(t, mem.SoundRequest(f))
+	mem[300-mbuf.MetaLen] |= 4 // a launch time, which nobody here can ask for
+	require.False(t, mem.SoundRequest(f))
+	for _, addr := range []uint64{0, mbuf.MetaLen - 1, 4097, 1 << 60} {
+		require.False(t, mem.SoundRequest(mbuf.Frame{Addr: addr, Len: 60}), "%d", addr)
+	}
+}

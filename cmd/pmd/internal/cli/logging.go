@@ -104,7 +104,7 @@ func (v voice) running(eng *engine.Engine, socket, metrics string) {
 func logEvent(log *slog.Logger, e dataplane.Event) {
 	level := slog.LevelInfo
 	switch e.Kind {
-	case dataplane.EventPortDown, dataplane.EventQueuesUnpolled, engine.EventsLost:
+	case dataplane.EventPortDown, dataplane.EventQueuesUnpolled, dataplane.EventMTUExceeded, engine.EventsLost:
 		level = slog.LevelWarn
 	case dataplane.EventWorkerFailed:
 		level = slog.LevelError

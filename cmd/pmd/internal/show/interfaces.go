@@ -47,6 +47,9 @@ func Interfaces(w io.Writer, list []engine.Interface) error {
 	e := &errWriter{w: w}
 	_ = t.Write(e, "")
 	for _, f := range list {
+		if f.Up && f.Detail != "" {
+			fmt.Fprintf(e, "\n%s: %s\n", f.Name, f.Detail)
+		}
 		if f.Remedy != "" {
 			fmt.Fprintf(e, "\n%s: %s\n", f.Name, f.Remedy)
 		}

@@ -72,6 +72,7 @@ func Stats(w io.Writer, s *engine.Stats) error {
 
 	section(e, portTable(s))
 	section(e, queueTable(s))
+	section(e, stampTable(s))
 	section(e, dropTable(s))
 	section(e, coreTable(s))
 	section(e, poolTable(s))
@@ -102,6 +103,26 @@ func queueTable(s *engine.Stats) *Table {
 			t.Row(s.Ports[i].Name+"/"+strconv.Itoa(q.Index), CPU(q.CPU),
 				Count(q.RxPackets), PPS(q.RxPPS), BPS(q.RxBPS),
 				Count(q.TxPackets), PPS(q.TxPPS), BPS(q.TxBPS), Count(q.InFlight), Count(q.Wakeups))
+		}
+	}
+	return t
+}
+
+// stampTable has a row for each queue that was to tell when packets left.
+func stampTable(s *engine.Stats) *Table {
+	t := NewTable("QUEUE", "TX STAMPS→", "OF→", "LAST→", "SHORTEST→", "MEAN→", "LONGEST→")
+	for i := range s.Ports {
+		for _, q := range s.Ports[i].Queues {
+			x := q.TxStamps
+			if x == nil {
+				continue
+			}
+			delays := [3]string{"-", "-", "-"}
+			if x.MaxNs > 0 {
+				delays = [3]string{Nanoseconds(x.MinNs), Nanoseconds(x.MeanNs), Nanoseconds(x.MaxNs)}
+			}
+			t.Row(s.Ports[i].Name+"/"+strconv.Itoa(q.Index), Count(x.Stamped), Count(x.Asked),
+				fmt.Sprintf("%d.%09d", x.LastNs/1e9, x.LastNs%1e9), delays[0], delays[1], delays[2])
 		}
 	}
 	return t

@@ -63,12 +63,14 @@ const (
 	RxVLAN         Feature = "RX VLAN tag"
 	TxChecksumCopy Feature = "TX checksum, copy"
 	TxChecksumZC   Feature = "TX checksum, zero-copy"
+	TxStampCopy    Feature = "TX timestamp, copy"
+	TxStampZC      Feature = "TX timestamp, zero-copy"
 )
 
 // Features returns all of them in the order of the table.
 func Features() []Feature {
 	return []Feature{Native, Copy, ZeroCopy, NeedWakeup, BusyPoll, MultiBufCopy, MultiBufZC, SharedUMEMCopy, SharedUMEMZC,
-		RxHash, RxTimestamp, RxVLAN, TxChecksumCopy, TxChecksumZC}
+		RxHash, RxTimestamp, RxVLAN, TxChecksumCopy, TxChecksumZC, TxStampCopy, TxStampZC}
 }
 
 // Yes is what Offer.Has holds for a feature that is there.

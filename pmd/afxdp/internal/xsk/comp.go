@@ -8,7 +8,14 @@ type CompRing struct {
 	ring
 	addrs []uint64
 	buf   [burstBuf]uint64
+	// look, if not nil, is shown the addresses of frames before they are anybody's.
+	look func(addrs []uint64)
 }
+
+// Observe has Complete and CompletePackets show look the addresses that they found, before
+// the frames are returned: what the kernel wrote about them is there until then.
+// The slice is the ring's.
+func (r *CompRing) Observe(look func(addrs []uint64)) { r.look = look }
 
 // Complete returns the chunks of all completed frames to cache and takes them
 // out of posted, the set of chunks given to the transmit ring. bytes is the sum
@@ -24,6 +31,9 @@ func (r *CompRing) Complete(cache *mbuf.Cache, posted *mbuf.FrameSet) (n int, by
 	for left := avail; left > 0; {
 		run := r.addrs[at:]
 		run = run[:min(len(run), left, burstBuf)]
+		if r.look != nil {
+			r.look(run)
+		}
 		k, b := posted.RemoveAddrs(r.buf[:], run)
 		cache.Put(r.buf[:k])
 		n += k

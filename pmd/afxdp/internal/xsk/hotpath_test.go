@@ -33,6 +33,10 @@ func TestNoAllocations(t *testing.T) {
 	}
 	require.Equal(t, len(burst), turn())
 	assert.Zero(t, testing.AllocsPerRun(100, func() { turn() }))
+	looked := 0
+	q.Comp.Observe(func(addrs []uint64) { looked += len(addrs) })
+	assert.Zero(t, testing.AllocsPerRun(100, func() { turn() }))
+	assert.NotZero(t, looked)
 }
 
 // burstLoops are the loops that run once a packet: no bounds check, and these

@@ -136,8 +136,12 @@ func (r *RxRing) sift(dst []mbuf.Frame, end, n int, cache *mbuf.Cache, got *Rece
 
 // SetMaxPacket sets the longest packet that PostPackets accepts, in bytes: the
 // interface's MTU and its link header. There is no limit until then but that of
-// mbuf.MaxSegments frames, and always that one.
+// its frames, and always that one.
 func (r *TxRing) SetMaxPacket(n int) { r.maxPacket = uint64(max(0, n)) }
+
+// SetMaxSegments sets the most frames of a packet that PostPackets accepts, in place of
+// mbuf.MaxSegments.
+func (r *TxRing) SetMaxSegments(n int) { r.segments = n }
 
 // PostPackets is Post for packets of several frames: it puts src[:n], which are
 // whole packets, into the ring. why tells why the packet that begins with src[n] was
@@ -176,10 +180,10 @@ func (r *TxRing) PostPackets(src []mbuf.Frame, posted *mbuf.FrameSet) (n, packet
 // frames: each is checked as Post does, since one that the kernel refuses costs the
 // packet and leaves the rest of it to be sent as one of its own.
 func (r *TxRing) acceptable(packet []mbuf.Frame) bool {
-	if len(packet) > mbuf.MaxSegments || packet[len(packet)-1].Meta&mbuf.FlagMore != 0 {
+	if len(packet) > r.segments || packet[len(packet)-1].Meta&mbuf.FlagMore != 0 {
 		return false
 	}
-	if r.keep != 0 && r.withRoom(packet) < len(packet) {
+	if r.keep != 0 && r.sound(packet) < len(packet) {
 		return false
 	}
 	bytes := uint64(0)
@@ -204,6 +208,9 @@ func (r *CompRing) CompletePackets(cache *mbuf.Cache, posted *mbuf.FrameSet) (n,
 	for left := avail; left > 0; {
 		run := r.addrs[at:]
 		run = run[:min(len(run), left, burstBuf)]
+		if r.look != nil {
+			r.look(run)
+		}
 		k, p, b := posted.RemovePackets(r.buf[:], run)
 		cache.Put(r.buf[:k])
 		n, packets, bytes = n+k, packets+p, bytes+b

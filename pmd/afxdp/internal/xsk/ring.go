@@ -93,8 +93,8 @@ const (
 	// Full: the ring has no room.
 	Full
 	// BadLength: the frame is empty, longer than the limit, or ends outside
-	// its chunk, or the packet has no end or more frames than may be. The kernel
-	// would stop at it. It stays the caller's.
+	// its chunk, or the packet has no end or more frames than may be, or asks for
+	// what cannot be done. The kernel would stop at it. It stays the caller's.
 	BadLength
 	// NotOurs: the frame lies outside the packet memory or is posted already.
 	// The caller does not own it and must not free it.
@@ -139,7 +139,7 @@ func (q *Rings) attach(rx, tx, fill, comp view, chunk uint32) {
 	q.Rx.descs, q.Rx.skipping = rx.descs, false
 	q.Tx.attach(tx, true)
 	q.Tx.descs, q.Tx.geo, q.Tx.maxLen, q.Tx.maxPacket = tx.descs, g, chunk, mbuf.MaxSegments*uint64(chunk)
-	q.Tx.taken = q.Tx.peer
+	q.Tx.taken, q.Tx.segments = q.Tx.peer, mbuf.MaxSegments
 	q.Fill.attach(fill, true)
 	q.Fill.addrs = fill.addrs
 	q.Comp.attach(comp, false)

@@ -1,6 +1,8 @@
 package xsk
 
 import (
+	"bytes"
+	"encoding/binary"
 	"fmt"
 	"sync/atomic"
 	"syscall"
@@ -34,6 +36,10 @@ type SimConfig struct {
 	Polls bool
 	// MultiBuffer is XDP_USE_SG: packets may have several descriptors.
 	MultiBuffer bool
+	// TxMetadata is Config.TxMetadata: a packet may ask for its checksum and for a time
+	// stamp, which is what Clock says when it is complete.
+	TxMetadata bool
+	Clock      func() uint64
 	// Drop, if set, tells which frames the device refuses: Sendto completes
 	// them, stops, and answers EBUSY.
 	Drop func(packet []byte) bool
@@ -59,8 +65,9 @@ type Sim struct {
 	// the receive ring full; they are used before the fill ring's next.
 	free []uint64
 	// inFlight holds what was sent and is not complete, oldest first. The room
-	// for completion is reserved as long.
+	// for completion is reserved as long. asked are those of it that want a stamp.
 	inFlight []uint64
+	asked    map[uint64]bool
 	// packet is what was read of a packet whose end has not been, and parts of how many
 	// frames; they are in flight, and are not complete before the end is sent.
 	packet []byte
@@ -113,9 +120,12 @@ func NewSim(cfg SimConfig) (*Sim, error) {
 	if !cfg.Polls {
 		*s.tx.flags = needWakeup // always, in copy mode
 	}
-	s.free = make([]uint64, 0, cfg.RxRing)
+	s.free, s.asked = make([]uint64, 0, cfg.RxRing), map[uint64]bool{}
 	s.inFlight = make([]uint64, 0, cfg.CompRing)
 	s.rings.attach(s.rx.view, s.tx.view, s.fill.view, s.comp.view, cfg.FrameSize)
+	if cfg.TxMetadata {
+		s.rings.Tx.carryRequests(cfg.Mem)
+	}
 	return s, nil
 }
 
@@ -302,9 +312,15 @@ func (s *Sim) xmit() syscall.Errno {
 			errno = syscall.EAGAIN
 			break
 		}
+		packet := s.cfg.Mem[d.Addr:][:d.Len]
+		if d.Meta&mbuf.FlagTxMeta != 0 && s.parts == 0 {
+			if packet, ok = s.obey(d); !ok {
+				errno = syscall.EINVAL
+				break
+			}
+		}
 		s.tx.cons++
 		s.inFlight = append(s.inFlight, d.Addr)
-		packet := s.cfg.Mem[d.Addr:][:d.Len]
 		if s.cfg.MultiBuffer {
 			s.packet = append(s.packet, packet...)
 			if s.parts++; d.Meta&mbuf.FlagMore != 0 {
@@ -337,7 +353,8 @@ func (s *Sim) peekTx() (mbuf.Frame, bool) {
 		}
 	}
 	d := s.tx.descs[s.tx.cons&(s.tx.entries-1)]
-	if d.Addr >= uint64(len(s.cfg.Mem)) || d.Len-1 >= s.geo.lastLen(d.Addr) || d.Meta&^s.options() != 0 {
+	if d.Addr >= uint64(len(s.cfg.Mem)) || d.Len-1 >= s.geo.lastLen(d.Addr) || d.Meta&^s.options() != 0 ||
+		s.cfg.TxMetadata && d.Addr&uint64(s.geo.chunk-1) < mbuf.MetaLen {
 		s.stats.TxInvalidDescs++
 		return d, false
 	}
@@ -345,11 +362,50 @@ func (s *Sim) peekTx() (mbuf.Frame, bool) {
 }
 
 // options are the bits that a descriptor's options may have.
-func (s *Sim) options() mbuf.Meta {
+func (s *Sim) options() (bits mbuf.Meta) {
 	if s.cfg.MultiBuffer {
-		return mbuf.FlagMore
+		bits |= mbuf.FlagMore
 	}
-	return 0
+	if s.cfg.TxMetadata {
+		bits |= mbuf.FlagTxMeta
+	}
+	return bits
+}
+
+// Flags of struct xsk_tx_metadata, XDP_TXMD_FLAGS_TIMESTAMP and XDP_TXMD_FLAGS_CHECKSUM.
+const (
+	simStamp    = 1
+	simChecksum = 2
+)
+
+// obey is xsk_skb_metadata: it does what a packet asks for, to a copy of it, as far as that
+// is done before it is sent. ok is false if it cannot be done, and then the ring stays there.
+func (s *Sim) obey(d mbuf.Frame) (packet []byte, ok bool) {
+	request := s.cfg.Mem[d.Addr-mbuf.MetaLen : d.Addr]
+	what := binary.NativeEndian.Uint64(request)
+	packet = bytes.Clone(s.cfg.Mem[d.Addr:][:d.Len])
+	if what&^(simStamp|simChecksum) != 0 {
+		return nil, false
+	}
+	if what&simChecksum != 0 {
+		start := int(binary.NativeEndian.Uint16(request[8:]))
+		at := start + int(binary.NativeEndian.Uint16(request[10:]))
+		if at+2 > len(packet) {
+			return nil, false
+		}
+		sum := uint64(0)
+		for i, b := range packet[start:] {
+			sum += uint64(b) << (8 * (1 - i&1))
+		}
+		for sum > 0xffff {
+			sum = sum>>16 + sum&0xffff
+		}
+		binary.BigEndian.PutUint16(packet[at:], ^uint16(sum))
+	}
+	if what&simStamp != 0 {
+		s.asked[d.Addr] = true
+	}
+	return packet, true
 }
 
 func (s *Sim) releaseTx() {
@@ -362,6 +418,10 @@ func (s *Sim) releaseTx() {
 func (s *Sim) Complete(n int) int {
 	n = min(n, len(s.inFlight)-s.parts)
 	for _, a := range s.inFlight[:n] {
+		if s.asked[a] {
+			binary.NativeEndian.PutUint64(s.cfg.Mem[a-mbuf.MetaLen+8:], s.cfg.Clock())
+			delete(s.asked, a)
+		}
 		s.complete(a)
 	}
 	s.inFlight = s.inFlight[:copy(s.inFlight, s.inFlight[n:])]

@@ -8,8 +8,6 @@ import (
 
 	"golang.org/x/sys/cpu"
 	"golang.org/x/sys/unix"
-
-	"example.org/pmd/pmd/mbuf"
 )
 
 // Socket is an AF_XDP socket bound to one queue of an interface. Its rings and
@@ -140,7 +138,7 @@ func (s *Socket) mapRings() error {
 	}
 	s.attach(views[0], views[1], views[2], views[3], c.FrameSize)
 	if c.TxMetadata {
-		s.Tx.keep = mbuf.FlagTxMeta
+		s.Tx.carryRequests(c.Mem)
 	}
 	return nil
 }

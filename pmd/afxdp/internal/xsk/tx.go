@@ -12,11 +12,13 @@ type TxRing struct {
 	geo       geometry
 	maxLen    uint32
 	maxPacket uint64 // of PostPackets, in bytes
+	segments  int    // and in frames
 	// taken is how far the kernel has got as far as we can know: its published
 	// index, and the dropped frames it told of that are not in that yet.
 	taken uint32
 	// keep is what of a frame's Meta the kernel gets: FlagTxMeta or nothing.
 	keep  mbuf.Meta
+	mem   mbuf.Mem // where requests are, if keep is not 0
 	descs []mbuf.Frame
 }
 
@@ -67,7 +69,7 @@ func (r *TxRing) put(run, src []mbuf.Frame, posted *mbuf.FrameSet) (n int, why R
 		why = BadLength
 	}
 	if r.keep != 0 {
-		if k := r.withRoom(src[:n]); k < n {
+		if k := r.sound(src[:n]); k < n {
 			n, why = k, BadLength
 		}
 	}
@@ -83,16 +85,21 @@ func (r *TxRing) put(run, src []mbuf.Frame, posted *mbuf.FrameSet) (n int, why R
 	return n, why
 }
 
-// withRoom returns how many frames from the first on have room for a request in front of
-// them, which the kernel wants of all once it wants it of any (xp_aligned_validate_desc).
-func (r *TxRing) withRoom(src []mbuf.Frame) int {
+// sound returns how many frames from the first on have room for a request in front of
+// them, which the kernel wants of all once it wants it of any (xp_aligned_validate_desc),
+// and ask for nothing that cannot be done: the kernel would answer EINVAL and stop there
+// (xsk_build_skb), and a driver in zero-copy mode believes what it reads.
+func (r *TxRing) sound(src []mbuf.Frame) int {
 	for i := range src {
-		if src[i].Addr&uint64(r.geo.chunk-1) < mbuf.MetaLen {
+		if src[i].Addr&uint64(r.geo.chunk-1) < mbuf.MetaLen || src[i].Meta&mbuf.FlagTxMeta != 0 && !r.mem.SoundRequest(src[i]) {
 			return i
 		}
 	}
 	return len(src)
 }
+
+// carryRequests has the ring pass on requests, which are in mem.
+func (r *TxRing) carryRequests(mem mbuf.Mem) { r.keep, r.mem = mbuf.FlagTxMeta, mem }
 
 // sendable returns how many frames from the first on have a length that the
 // kernel and the interface take.
