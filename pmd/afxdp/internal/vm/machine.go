@@ -116,6 +116,9 @@ func (m Machine) Run(ctx context.Context) (r *Report, first, err error) {
 func (m Machine) once(ctx context.Context, logs string) (*Report, error) {
 	console, results := logs+".log", logs+".jsonl"
 	fail := func(step string, err error) (*Report, error) {
+		if diskFull(m.Logs) { // QEMU says nothing of what it could not write
+			err = fmt.Errorf("%w (the disk of %s is full)", err, m.Logs)
+		}
 		return nil, &Error{Step: step, Log: console, Err: err}
 	}
 	if err := os.MkdirAll(m.Logs, 0o755); err != nil {

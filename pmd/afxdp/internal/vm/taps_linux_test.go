@@ -15,7 +15,14 @@ import (
 
 // tapCards are cards of several queues, which QEMU's own hubs do not have: in a
 // namespace that goes with the test, each hub is a bridge between two taps.
-func tapCards(t *testing.T, model, options string, queues int) (nics []NIC) {
+func tapCards(t *testing.T, model, options string, queues int) []NIC {
+	t.Helper()
+	nics, _ := tapCardsIn(t, model, options, queues)
+	return nics
+}
+
+// tapCardsIn is tapCards that tells the namespace.
+func tapCardsIn(t *testing.T, model, options string, queues int) (nics []NIC, ns *netlab.Namespace) {
 	t.Helper()
 	lab := netlabtest.New(t)
 	ns, err := lab.Namespace("hubs")
@@ -38,7 +45,7 @@ func tapCards(t *testing.T, model, options string, queues int) (nics []NIC) {
 		far := NIC{Model: "virtio-net-pci", Hub: hub, Far: true, Taps: openTap(t, ns, bridge, fmt.Sprintf("far%d", hub), 1)}
 		nics = append(nics, port, far)
 	}
-	return nics
+	return nics, ns
 }
 
 // openTap makes a tap interface with some queues and puts it into a bridge.
