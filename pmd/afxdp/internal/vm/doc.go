@@ -16,10 +16,11 @@
 //	       packet socket                           packet socket
 //
 // Cards of one hub hear each other. QEMU's hubs know one queue only: those of cards
-// with several are bridges between taps, in a network namespace of the test's. The far cards are sent from and listened on by
-// packet sockets, frame by frame numbered and checked. They send past the queueing discipline,
-// so that a frame that they have sent is one that the card has taken. A run that loses frames
-// says which, and what the cards' drivers and the taps counted.
+// with several are bridges between taps, in a network namespace of the test's. The far
+// cards are sent from and listened on by packet sockets, frame by frame numbered and
+// checked. They send past the queueing discipline, so that a frame that they have sent is
+// one that the card has taken. A run that loses frames says which, and what the cards'
+// drivers and the taps counted.
 //
 // TestMatrix does all of that for each of [AllSeries]:
 //
@@ -28,9 +29,12 @@
 // and prints what each driver was found to have. With -update it writes the table
 // into docs/drivers.md, with -newest it takes the newest kernels there are, with
 // -guest.run it runs some of the guest's tests only. PMD_VM_CACHE names the folder for
-// kernels and logs, PMD_VM_QEMU the emulator, and PMD_VM_IGB=on adds igb, for which
-// QEMU must be 8 or later: if it is not, one is fetched from bookworm-backports and
-// unpacked beside the system's.
+// kernels and logs (each run has one of its own there, and the latest 20 stay), PMD_VM_QEMU
+// the emulator, and PMD_VM_IGB=on adds igb, for which QEMU must be 8 or later: if it is not,
+// one is fetched from bookworm-backports and unpacked beside the system's.
+//
+// TestGuestInTrouble, which PMD_VM=on switches on too, has guests hang, panic and print
+// garbage.
 //
 // # Concurrency
 //

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -114,53 +115,57 @@ func TestLogsOnFullDisk(t *testing.T) {
 	require.ErrorAs(t, err, &e)
 }
 
-// What guests do at their worst, each for real: it names the step, the log is kept, and QEMU,
-// the taps and their namespace are gone.
+// What guests do at their worst, each for real: the error names the step, the log is kept, and
+// QEMU, the taps and their namespace are gone.
 func TestGuestInTrouble(t *testing.T) {
 	s := newSetting(t)
-	k, err := s.store.Kernel(t.Context(), AllSeries()[len(AllSeries())-1], FlavourCloud)
+	series := AllSeries()
+	k, err := s.store.Kernel(t.Context(), series[len(series)-1], FlavourCloud)
 	if err != nil {
 		skipOrFail(t, "%v", err)
 	}
-	program, err := BuildGuest(t.Context(), t.TempDir())
+	dir := t.TempDir()
+	program, err := BuildGuest(t.Context(), dir)
 	require.NoError(t, err)
-	write := func(t *testing.T, program string) string {
-		file := filepath.Join(t.TempDir(), "initramfs")
-		require.NoError(t, writeInitramfs(file, program, nil))
-		return file
-	}
-	script := func(t *testing.T) string {
-		file := filepath.Join(t.TempDir(), "init")
-		require.NoError(t, os.WriteFile(file, []byte("no program"), 0o755))
-		return file
-	}
+	good, err := k.Initramfs(dir, program)
+	require.NoError(t, err)
+	noModules, noProgram := filepath.Join(dir, "no-modules"), filepath.Join(dir, "no-program")
+	require.NoError(t, writeInitramfs(noModules, program, nil))
+	text := filepath.Join(dir, "text")
+	require.NoError(t, os.WriteFile(text, []byte("no program"), 0o755))
+	require.NoError(t, writeInitramfs(noProgram, text, nil))
+
 	for name, c := range map[string]struct {
 		initramfs string
-		qemu      []string // further arguments
+		kernel    []string // further arguments
+		qemu      []string
 		step      string
 		want      string // in the error
 		log       string // in the log
 	}{
-		"hangs":                      {write(t, program), []string{"-S"}, "boot", "it hangs: ended after", ""},
-		"panics":                     {write(t, script(t)), nil, "kernel", "Kernel panic", "Kernel panic"},
-		"a kernel without a driver":  {write(t, program), nil, "tests", "failed: TestModeAuto", "the kernel lacks its driver"},
-		"an option QEMU has not got": {write(t, program), []string{"-no-such-option"}, "QEMU", "no-such-option", ""},
+		"hangs":            {good, nil, []string{"-S"}, "boot", "it hangs: ended after 3s", ""},
+		"panics":           {noProgram, nil, nil, "kernel", "Kernel panic", "Kernel panic"},
+		"prints garbage":   {good, []string{"console=ttyS1"}, nil, "results", "line 1 of the results is garbage", ""},
+		"has not AF_XDP":   {good, []string{"initcall_blacklist=xsk_init"}, nil, "tests", "failed: TestModeAuto", "EAFNOSUPPORT"},
+		"has not a driver": {noModules, nil, nil, "tests", "failed: TestModeAuto", "the kernel lacks its driver"},
+		"QEMU refuses":     {good, nil, []string{"-no-such-option"}, "QEMU", "no-such-option", ""},
 	} {
 		var ns string
 		t.Run(name, func(t *testing.T) {
 			pidFile := filepath.Join(t.TempDir(), "pid")
 			m := Machine{
-				Name: "trouble", QEMU: append(append([]string{}, s.qemu...), append([]string{"-pidfile", pidFile}, c.qemu...)...),
-				Kernel: k.Image, Initramfs: c.initramfs, Args: []string{"-test.v", "-test.run=TestModeAuto"}, Logs: t.TempDir(), Limit: time.Minute,
+				Name: "trouble", QEMU: slices.Concat(s.qemu, []string{"-pidfile", pidFile}, c.qemu), Kernel: k.Image, Initramfs: c.initramfs,
+				Args: []string{"-test.v", "-test.run=TestModeAuto"}, KernelArgs: c.kernel, Logs: t.TempDir(), Limit: 2 * time.Minute,
 			}
-			nics, where := tapCardsIn(t, "virtio-net-pci", virtio, 2)
-			m.NICs, ns = nics, where.Path()
 			if name == "hangs" {
 				m.Limit = 3 * time.Second
 			}
+			nics, where := tapCardsIn(t, "virtio-net-pci", virtio, 2)
+			m.NICs, ns = nics, where.Path()
 			_, err := m.once(t.Context(), filepath.Join(m.Logs, "trouble"))
 			var e *Error
 			require.ErrorAs(t, err, &e)
+			t.Log(err)
 			require.Equal(t, c.step, e.Step, "%v", err)
 			require.ErrorContains(t, err, c.want)
 			log, err := os.ReadFile(e.Log)
@@ -175,7 +180,7 @@ func TestGuestInTrouble(t *testing.T) {
 			require.NoError(t, err)
 			require.ErrorIs(t, syscall.Kill(pid, 0), syscall.ESRCH, "QEMU is gone")
 		})
-		if strings.HasPrefix(ns, "/run/netns/") {
+		if strings.HasPrefix(ns, "/run/netns/") { // else it was a descriptor's name
 			require.NoFileExists(t, ns, "and the taps' namespace")
 		}
 	}

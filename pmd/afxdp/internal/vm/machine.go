@@ -47,13 +47,13 @@ type Machine struct {
 	// NICs are its cards. NewNICs, if not nil, makes new ones for each run.
 	NICs    []NIC
 	NewNICs func() []NIC
-	// Args are the arguments of init.
-	Args []string
+	// Args are the arguments of init, and KernelArgs further ones of the kernel.
+	Args, KernelArgs []string
 	// CPUs and Memory (MiB) of the guest. Default: 2 and 512.
 	CPUs, Memory int
 	// Limit bounds one run. Default: 150 s.
 	Limit time.Duration
-	// Logs is the folder for what the serial ports say.
+	// Logs is the folder for what the serial ports say: see NewLogs.
 	Logs string
 
 	// run runs QEMU until it ends or ctx does. Default: start.
@@ -83,6 +83,21 @@ const attempts = 2
 // returns its report. first is why there was a second run, if it was the good one.
 // Each run has logs of its own, which stay. The error wraps an *Error for each run.
 func (m Machine) Run(ctx context.Context) (r *Report, first, err error) {
+	var errs []error
+	for i := 1; i <= attempts; i++ {
+		r, err := m.once(ctx, filepath.Join(m.Logs, fmt.Sprintf("%s-%d", m.Name, i)))
+		if err == nil {
+			return r, errors.Join(errs...), nil
+		}
+		errs = append(errs, err)
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return nil, nil, errors.Join(errs...)
+}
+
+func (m *Machine) setDefaults() {
 	if len(m.QEMU) == 0 {
 		m.QEMU = []string{"qemu-system-x86_64"}
 	}
@@ -98,22 +113,11 @@ func (m Machine) Run(ctx context.Context) (r *Report, first, err error) {
 	if m.run == nil {
 		m.run = start
 	}
-	var errs []error
-	for i := 1; i <= attempts; i++ {
-		r, err := m.once(ctx, filepath.Join(m.Logs, fmt.Sprintf("%s-%d", m.Name, i)))
-		if err == nil {
-			return r, errors.Join(errs...), nil
-		}
-		errs = append(errs, err)
-		if ctx.Err() != nil {
-			break
-		}
-	}
-	return nil, nil, errors.Join(errs...)
 }
 
-// once is one run.
+// once is one run, with logs of this name.
 func (m Machine) once(ctx context.Context, logs string) (*Report, error) {
+	m.setDefaults()
 	console, results := logs+".log", logs+".jsonl"
 	fail := func(step string, err error) (*Report, error) {
 		if diskFull(m.Logs) { // QEMU says nothing of what it could not write
@@ -197,7 +201,9 @@ func (m Machine) argv(console, results string) (argv []string, files []*os.File)
 		"-kernel", m.Kernel, "-initrd", m.Initramfs,
 		// A kernel that is in trouble ends at once, and with it QEMU. Without IPv6
 		// nothing but the tests' own frames is on the wires.
-		"-append", "console=ttyS0 loglevel=5 panic=-1 oops=panic net.ifnames=0 ipv6.disable=1 mitigations=off -- " + strings.Join(m.Args, " "),
+		"-append", strings.Join(slices.Concat(m.KernelArgs, []string{
+			"console=ttyS0 loglevel=5 panic=-1 oops=panic net.ifnames=0 ipv6.disable=1 mitigations=off --",
+		}, m.Args), " "),
 		"-serial", "file:" + console, "-serial", "file:" + results,
 	}...)
 	for i, n := range m.NICs {

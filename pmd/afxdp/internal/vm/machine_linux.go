@@ -3,8 +3,6 @@ package vm
 import (
 	"os/exec"
 	"syscall"
-
-	"golang.org/x/sys/unix"
 )
 
 // dieWithParent has the kernel end the child should this process be killed.
@@ -14,6 +12,6 @@ func dieWithParent(cmd *exec.Cmd) {
 
 // diskFull reports whether nothing more can be written into a folder.
 func diskFull(dir string) bool {
-	var st unix.Statfs_t
-	return unix.Statfs(dir, &st) == nil && st.Bavail == 0
+	var st syscall.Statfs_t
+	return syscall.Statfs(dir, &st) == nil && st.Bavail == 0
 }

@@ -64,7 +64,10 @@ func newSetting(t *testing.T) setting {
 		}
 		dir = filepath.Join(cache, "pmd-vm")
 	}
-	s := setting{store: NewStore(dir), logs: filepath.Join(dir, "logs"), qemu: []string{"qemu-system-x86_64"}}
+	logs, err := NewLogs(filepath.Join(dir, "logs"))
+	require.NoError(t, err)
+	t.Logf("the guests' consoles: %s", logs)
+	s := setting{store: NewStore(dir), logs: logs, qemu: []string{"qemu-system-x86_64"}}
 	s.store.Newest = *newest
 	if own := os.Getenv("PMD_VM_QEMU"); own != "" {
 		s.qemu = []string{own}
