@@ -33,7 +33,7 @@ const (
 // which is thousands of packets. [Pin] alone does not help: it ties the poll loop down, but
 // keeps no one away. Keep at least one CPU in s that does not poll.
 //
-// Set GOMAXPROCS with [runtime.GOMAXPROCS] first. While it was never set, the runtime adapts
+// Set GOMAXPROCS with [Processors] first. While it was never set, the runtime adapts
 // it to the affinity mask of one of its own threads every second or so (since Go 1.25), finds
 // the few CPUs of s, and takes the processors of the poll loops away.
 //

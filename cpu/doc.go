@@ -18,8 +18,8 @@
 // to one CPU. That keeps the poll loop where it is, but keeps nobody else away. The threads
 // of the Go runtime (collector, scheduler, network poller) inherited the mask of the process
 // and run on the poll CPU when the kernel likes it there. [Confine] moves them off. The
-// order is: take the Topology, set runtime.GOMAXPROCS, Confine to the CPUs that do not poll,
-// then Pin each worker.
+// order is: take the Topology, set GOMAXPROCS with [Processors], Confine to the CPUs that do
+// not poll, then Pin each worker.
 //
 // Time on the packet path comes from [Cycles], one instruction that reads the time-stamp
 // counter (amd64) or the generic timer (arm64). A [Clock], made once by [Calibrate],

@@ -56,9 +56,8 @@ func ExamplePin() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	// One processor of the Go scheduler for each poll loop, and some for the others. It must
-	// be set before Confine.
-	runtime.GOMAXPROCS(cores.Len() + 2)
+	// One processor of the Go scheduler for each poll loop, and some for the others.
+	defer runtime.GOMAXPROCS(cpu.Processors(cores.Len()))
 	restore, err := cpu.Confine(top.Allowed.AndNot(cores))
 	if err != nil {
 		log.Fatal(err)

@@ -189,6 +189,8 @@ type Dataplane struct {
 	noticeMu sync.Mutex
 	notices  []notice
 	ring     chan struct{}
+
+	answers answers
 }
 
 // notice is a device's word that its state changed, and what it is now.
@@ -217,8 +219,11 @@ func New(cfg Config) (*Dataplane, error) {
 		pools: map[pmd.Class]*mbuf.Pool{}, ledgers: map[*mbuf.Pool]*mbuf.Ledger{},
 		owner: map[pmd.Queue]*Worker{}, ring: make(chan struct{}, 1),
 	}
+	if d.answers.bell, err = queue.NewBell(); err != nil {
+		return nil, fmt.Errorf("dataplane: %w", err)
+	}
 	for i, id := range cfg.Cores {
-		w := &Worker{id: i, cpu: id, local: mbuf.NewLocal(), many: len(cfg.Cores) > 1,
+		w := &Worker{id: i, cpu: id, local: mbuf.NewLocal(), many: len(cfg.Cores) > 1, answers: &d.answers,
 			clock: clock, slice: clock.Cycles(cpu.YieldEvery)}
 		if w.bell, err = queue.NewBell(); err != nil {
 			return nil, errors.Join(fmt.Errorf("dataplane: worker %d: %w", i, err), d.closeBells())
@@ -488,14 +493,12 @@ func (d *Dataplane) Run(ctx context.Context) error {
 	d.started = time.Now()
 	d.mu.Unlock()
 
-	// Pollers keep their Ps for good; the collector and control need some too. It
-	// is set even if it is enough: set, it no longer follows the affinity mask.
-	before := runtime.GOMAXPROCS(0)
-	runtime.GOMAXPROCS(max(before, len(d.workers)+2))
-	defer runtime.GOMAXPROCS(before)
+	defer runtime.GOMAXPROCS(cpu.Processors(len(d.workers)))
 	var wg, control sync.WaitGroup
 	stop := make(chan struct{})
 	control.Go(func() { d.watch(stop) })
+	d.answers.open()
+	control.Go(d.answers.carry)
 	starts := make(chan error, len(d.workers))
 	for _, w := range d.workers {
 		wg.Go(func() { d.runWorker(w, starts) })
@@ -513,6 +516,7 @@ func (d *Dataplane) Run(ctx context.Context) error {
 	}
 	wg.Wait()
 	close(stop)
+	d.answers.stop()
 	control.Wait()
 	d.purge()
 	return err
@@ -649,9 +653,9 @@ func (d *Dataplane) Close() error {
 	return errors.Join(err, d.closeBells())
 }
 
-// closeBells gives up what wakes the workers. None sleeps any more.
+// closeBells gives up what wakes the workers and the carrier of answers. None sleeps any more.
 func (d *Dataplane) closeBells() error {
-	var err error
+	err := d.answers.bell.Close()
 	for _, w := range d.workers {
 		err = errors.Join(err, w.bell.Close())
 	}

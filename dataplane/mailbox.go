@@ -13,7 +13,8 @@ type message struct {
 	// state decides who wins when a caller gives up while the worker begins:
 	// both exchange it from msgPending, and one of them succeeds.
 	state atomic.Int32
-	done  chan struct{}
+	// done is closed when the function has run, unless the caller has given up.
+	done chan struct{}
 	// err is set before done is closed.
 	err error
 }
@@ -27,8 +28,8 @@ const (
 // mailbox is a lock-free stack of messages: any goroutine pushes, the worker takes
 // all of them at once.
 type mailbox struct {
-	// head: the worker's Load each turn pairs with nothing, it is a hint; its
-	// Swap pairs with the CompareAndSwap of push, so that what was written
+	// head: the worker's Load each turn pairs with nothing, it is a hint; the
+	// Swap of take pairs with the CompareAndSwap of push, so that what was written
 	// before the push is seen by the function.
 	head atomic.Pointer[message]
 }
@@ -37,25 +38,40 @@ func (m *mailbox) push(msg *message) {
 	for {
 		old := m.head.Load()
 		msg.next = old
-		if m.head.CompareAndSwap(old, msg) { // pairs with Swap in serve
+		if m.head.CompareAndSwap(old, msg) { // pairs with the Swap in take
 			return
 		}
 	}
 }
 
-// serve runs the waiting messages on w, oldest first.
-func (m *mailbox) serve(w *Worker) {
+// take returns all messages, oldest first, by next.
+func (m *mailbox) take() *message {
 	var list *message
 	for msg := m.head.Swap(nil); msg != nil; { // pairs with push
 		next := msg.next
 		msg.next = list
 		list, msg = msg, next
 	}
-	for msg := list; msg != nil; msg = msg.next {
+	return list
+}
+
+// serve runs the waiting messages on w, oldest first.
+func (m *mailbox) serve(w *Worker) {
+	running := !w.unmanned.Load() // it is the worker's own, or its lock is held
+	for msg := m.take(); msg != nil; {
+		next := msg.next
 		if msg.state.CompareAndSwap(msgPending, msgTaken) { // pairs with the one in Do
 			msg.run(w)
+			if running {
+				w.answers.give(msg)
+			} else {
+				close(msg.done)
+			}
 		}
-		close(msg.done)
+		msg = next
+	}
+	if running {
+		w.answers.bell.Ring()
 	}
 }
 

@@ -103,7 +103,7 @@ func TestRunEndsInGoodOrder(t *testing.T) {
 	_, b := l.port("b", 1)
 	a.endless, b.endless, a.record, b.record = true, true, false, false
 	stop := l.start(t)
-	require.GreaterOrEqual(t, runtime.GOMAXPROCS(0), 4, "two pollers and two for others")
+	require.GreaterOrEqual(t, runtime.GOMAXPROCS(0), 4, "two pollers and two for others: cpu.Processors")
 	require.NoError(t, stop())
 	require.Equal(t, procs, runtime.GOMAXPROCS(0))
 	s := l.stats()

@@ -47,6 +47,7 @@ type Worker struct {
 	id, cpu int
 	mail    mailbox
 	bell    *queue.Bell // wakes the worker while it sleeps
+	answers *answers    // of the dataplane: where answered mail goes
 	sleep   sleeper
 	rx      []rxQueue // the queues that the worker owns
 	clock   cpu.Clock

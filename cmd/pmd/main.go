@@ -10,9 +10,10 @@ import (
 	"example.org/pmd/cmd/pmd/internal/cli"
 )
 
-// gcPercent makes the collector run once in some 30 MiB of garbage instead of 4: reading
-// statistics makes it, and each run stops the pollers for some hundred microseconds.
-const gcPercent = 800
+// gcPercent makes the collector run once in some 128 MiB of garbage instead of 4: reading
+// statistics makes it, and each run stops the pollers for some hundred microseconds, or for
+// milliseconds where the CPUs that do not poll are busy.
+const gcPercent = 3200
 
 func main() {
 	if os.Getenv("GOGC") == "" {

@@ -196,12 +196,9 @@ func (e *Engine) build(ctx context.Context, cfg Config, gs []group, ports []port
 
 // arrangeThreads leaves the poll CPUs to the pollers.
 func arrangeThreads(cfg Config, c cores) (undo func() error, err error) {
-	// Pollers keep their processors for good; the collector and the control
-	// side need some too. Setting the number, even to what it is, also keeps
-	// the runtime from following the affinity mask that Confine is about to
-	// narrow (Go 1.25 and later).
-	before := runtime.GOMAXPROCS(0)
-	runtime.GOMAXPROCS(max(before, len(c.ids)+2))
+	// Setting the number, even to what it is, also keeps the runtime from following
+	// the affinity mask that Confine is about to narrow (Go 1.25 and later).
+	before := cpu.Processors(len(c.ids))
 	restore := func() error { return nil }
 	if cfg.Confine && !c.rest.IsEmpty() {
 		if restore, err = cpu.Confine(c.rest); err != nil {
