@@ -224,6 +224,20 @@ func TestClientsOfARunningProcess(t *testing.T) {
 	assert.Equal(t, 1, status)
 	assert.Contains(t, stderr, "there are a, b, ring0")
 
+	// Words that cannot be read are the user's mistake; what the interface layer refuses
+	// is a failure, whatever its errno.
+	for line, want := range map[string]int{
+		"addr add a 192.0.2.1/33": 2, "addr add a 10.0.0.1/24 peer x": 2, "set a lladdr foo": 2, "set a cap +FOO": 2, "set a mtu x": 2, "join a foo": 2,
+		"create null color=red": 2, "set a pollcpu 8000": 2,
+		"addr add a 224.0.0.1/24": 1, "addr add a ::ffff:1.2.3.4/120": 1, "addr add a 10.0.0.1/24 peer 10.0.0.2": 1, "addr del a 10.0.0.9": 1,
+		"addr add zz 10.0.0.1/24": 1, "set a mtu 0": 1, "set a name a,b": 1, "set a name b": 1, "set a name sixteen-bytes-ab": 1, "set a lladdr 01:00:5e:00:00:01": 1,
+		"set a lladdr 02:00:00:00:00:00:00:01": 1, "set a cap +RXCSUM": 1, "join a 192.0.2.1": 1, "leave a 224.0.0.6": 1,
+		"create eth0": 1, "create null,x": 1, "create null99999": 1, "destroy a": 1, "destroy zz": 1,
+	} {
+		status, _, stderr := call(append(append([]string{"if"}, strings.Fields(line)...), "--socket", c.socket)...)
+		assert.Equal(t, want, status, "if %s: %s", line, stderr)
+	}
+
 	// Clearing shows what was counted, and the next reading counts from there. It has
 	// less, unless the machine took longer over it than over all that was before.
 	assert.Eventually(t, func() bool {

@@ -126,15 +126,16 @@ func (s *Server) leave(r *request) (int, any, error) {
 	return s.changed(f, err, "group left", "group", g.Group)
 }
 
-// follow streams events. A client that takes none costs its connection, which is cut after
-// writeTime, and a bounded number of events that wait for it.
+// follow streams events, for as long as the client takes: one that is stopped for a while
+// loses the oldest and is told. It costs its connection, and a bounded number of events that
+// wait for it; Close cuts it off.
 func (s *Server) follow(w http.ResponseWriter, r *http.Request) {
 	l := s.target.Listen()
 	defer l.Close()
 	rc := http.NewResponseController(w)
 	// A request that has been read is not to be cut off for taking its time. Where
 	// there is no connection there are no deadlines.
-	_ = rc.SetReadDeadline(time.Time{})
+	_, _ = rc.SetReadDeadline(time.Time{}), rc.SetWriteDeadline(time.Time{})
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(http.StatusOK)
@@ -149,7 +150,6 @@ func (s *Server) follow(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			return
 		}
-		_ = rc.SetWriteDeadline(time.Now().Add(writeTime))
 		if enc.Encode(e) != nil || rc.Flush() != nil {
 			return // the client has gone
 		}

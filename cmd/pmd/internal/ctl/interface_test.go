@@ -6,9 +6,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
 	"net/url"
 	"strings"
 	"sync"
@@ -73,7 +75,7 @@ func TestInterfaceRequests(t *testing.T) {
 	assert.Len(t, kinds, 4)
 	require.NoError(t, c.Destroy(ctx, "ring0"))
 	for status, err := range map[int]error{
-		404: c.Destroy(ctx, "ring0"), 400: c.Destroy(ctx, "wan"),
+		404: c.Destroy(ctx, "ring0"), 422: c.Destroy(ctx, "wan"),
 		409: func() error { _, err := c.SetInterface(ctx, "b", engine.IfSettings{Name: &name}); return err }(),
 	} {
 		var answer *Error
@@ -192,6 +194,38 @@ func TestSlowListenerIsTold(t *testing.T) {
 	assert.EqualValues(t, events, next-1, "every event is there or told to be lost")
 	assert.NotZero(t, lost)
 	t.Logf("%d of %d events were lost, told %d times", lost, events, told)
+}
+
+// A listener that is stopped for longer than any answer may take to be written is not cut
+// off: it has lost the oldest, and is told.
+func TestStoppedListenerIsTold(t *testing.T) {
+	sys, err := ifnet.New(ifnet.Config{})
+	require.NoError(t, err)
+	s := NewServer(listened{running(t), sys}, discard)
+	s.http.WriteTimeout = time.Millisecond
+	conn, err := net.Dial("unix", servedBy(t, s))
+	require.NoError(t, err)
+	defer conn.Close()
+	_, err = fmt.Fprintf(conn, "GET /v1/events HTTP/1.1\r\nHost: pmd\r\n\r\n")
+	require.NoError(t, err)
+	r := bufio.NewReader(conn)
+	for { // the header, after which nothing is missed
+		line, err := r.ReadString('\n')
+		require.NoError(t, err)
+		if line == "\r\n" {
+			break
+		}
+	}
+	text := strings.Repeat("x", 100)
+	for range 20_000 { // many times what a socket holds
+		sys.Announce(ifnet.Event{Kind: ifnet.EventChange, Interface: "a", Text: text})
+	}
+	time.Sleep(20 * s.http.WriteTimeout) // longer is as good
+	require.NoError(t, sys.Close())
+	rest, err := io.ReadAll(httputil.NewChunkedReader(r))
+	require.NoError(t, err, "the stream ends in good order")
+	assert.Contains(t, string(rest), `"kind":"lost"`)
+	assert.Contains(t, string(rest), `"seq":20000,`)
 }
 
 // A client that goes in the middle of a call, and a thousand at once, leave the others alone.

@@ -196,7 +196,7 @@ func statusOf(err error) int {
 }
 
 // statusOfErrno chooses the status for what a call of the interface layer returns, 0 for
-// none in particular.
+// none in particular. What it refuses is no 400, whatever the errno: the words could be read.
 func statusOfErrno(err error) int {
 	for _, m := range []struct {
 		errno  syscall.Errno
@@ -205,7 +205,7 @@ func statusOfErrno(err error) int {
 		{syscall.EPERM, http.StatusForbidden},
 		{syscall.ENXIO, http.StatusNotFound}, {syscall.ENOENT, http.StatusNotFound},
 		{syscall.EEXIST, http.StatusConflict}, {syscall.EADDRINUSE, http.StatusConflict}, {syscall.EADDRNOTAVAIL, http.StatusConflict}, {syscall.EBUSY, http.StatusConflict},
-		{syscall.EINVAL, http.StatusBadRequest}, {syscall.ENAMETOOLONG, http.StatusBadRequest}, {syscall.EAFNOSUPPORT, http.StatusBadRequest},
+		{syscall.EINVAL, http.StatusUnprocessableEntity}, {syscall.ENAMETOOLONG, http.StatusUnprocessableEntity}, {syscall.EAFNOSUPPORT, http.StatusUnprocessableEntity},
 		{syscall.EOPNOTSUPP, http.StatusUnprocessableEntity}, {syscall.ENODEV, http.StatusUnprocessableEntity}, {syscall.ENETDOWN, http.StatusUnprocessableEntity},
 	} {
 		if errors.Is(err, m.errno) {

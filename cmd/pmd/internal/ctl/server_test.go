@@ -296,10 +296,14 @@ func TestPanicTakesOneRequestOnly(t *testing.T) {
 // served runs a server with this target on a socket and returns its path.
 func served(t testing.TB, target Target) string {
 	t.Helper()
+	return servedBy(t, NewServer(target, discard))
+}
+
+func servedBy(t testing.TB, s *Server) string {
+	t.Helper()
 	path := filepath.Join(shortDir(t), "s")
 	l, err := Listen(path)
 	require.NoError(t, err)
-	s := NewServer(target, discard)
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(l) }()
 	t.Cleanup(func() {

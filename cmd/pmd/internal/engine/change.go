@@ -34,9 +34,9 @@ func (t turns) TryLock() bool {
 	}
 }
 
-// wait waits for the turn for as long as control may take.
-func (t turns) wait(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, controlTime)
+// wait waits for the turn, no longer than limit.
+func (t turns) wait(ctx context.Context, limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	select {
 	case t <- struct{}{}:
@@ -46,12 +46,14 @@ func (t turns) wait(ctx context.Context) error {
 	}
 }
 
-// applyTime bounds how long the steps of one change may take together, and undoTime how
-// long to take them back: half done is worse than late.
-const (
-	applyTime = 8 * time.Second
-	undoTime  = 30 * time.Second
-)
+// bounds are how long things may take: control waits for the workers, the steps of one
+// change together, and to take them back, since half done is worse than late.
+type bounds struct{ control, apply, undo time.Duration }
+
+// usualBounds are those of an engine that is not told others.
+func usualBounds() bounds {
+	return bounds{control: controlTime, apply: 8 * time.Second, undo: 30 * time.Second}
+}
 
 // Step is a part of a change.
 type Step struct {
@@ -121,7 +123,7 @@ type renaming struct{ from, to string }
 // interfaces and how cores poll; the rest of a configuration cannot change while the engine runs. An
 // error is a mistake in cfg.
 func (e *Engine) Plan(ctx context.Context, cfg Config) ([]Step, error) {
-	ctx, cancel := context.WithTimeout(ctx, controlTime)
+	ctx, cancel := context.WithTimeout(ctx, e.bounds.control)
 	defer cancel()
 	ports, w := e.now()
 	p, err := e.newPlan(ctx, ports, w, cfg)
@@ -391,7 +393,7 @@ func (e *Engine) Apply(ctx context.Context, cfg Config) ([]Step, error) {
 	}
 	defer e.applying.Unlock()
 	// Smaller changes, those that are followed in the kernel among them, are waited for.
-	if err := e.changeMu.wait(ctx); err != nil {
+	if err := e.changeMu.wait(ctx, e.bounds.control); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrChanging, err)
 	}
 	defer e.changeMu.Unlock()
@@ -412,7 +414,7 @@ func (e *Engine) apply(ctx context.Context, cfg Config) ([]Step, error) {
 		return nil, nil
 	}
 	// A client that leaves does not leave a change half done.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), applyTime)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.bounds.apply)
 	defer cancel()
 	c := &change{e: e, open: map[string]openPort{}, was: p.was, alive: p.alive, set: map[dataplane.PortID]bool{}}
 	for _, old := range before {
@@ -664,7 +666,7 @@ func (c *change) move(ctx context.Context, spec pmd.Spec, p *plan) error {
 // undo opens and closes ports until they are those of before, and lets frames take
 // the ways they took.
 func (c *change) undo(before []openPort, w wiring) error {
-	ctx, cancel := context.WithTimeout(context.Background(), undoTime)
+	ctx, cancel := context.WithTimeout(context.Background(), c.e.bounds.undo)
 	defer cancel()
 	var err error
 	// What was added goes first: it may have the interface of what comes back.

@@ -72,12 +72,12 @@ func (e *Engine) Kinds(ctx context.Context) (list []IfKind, err error) {
 // the ways of frames are made for anew as if it had been there from the start.
 func (e *Engine) Create(ctx context.Context, name string, params map[string]string) (f Interface, err error) {
 	const call = "create"
-	if err := e.changeMu.wait(ctx); err != nil {
+	if err := e.changeMu.wait(ctx, e.bounds.control); err != nil {
 		return f, On(call, name, err)
 	}
 	defer e.changeMu.Unlock()
 	if err := ifnet.CheckName(name); err != nil {
-		return f, usage.Errorf("%s: %w", call, err)
+		return f, fmt.Errorf("%s: %w", call, err)
 	}
 	spec, err := e.newSpec(ctx, name, params)
 	if err != nil {
@@ -152,7 +152,7 @@ func (e *Engine) newSpec(ctx context.Context, name string, params map[string]str
 // connected stay so.
 func (e *Engine) Destroy(ctx context.Context, ref string) error {
 	const call = "destroy"
-	if err := e.changeMu.wait(ctx); err != nil {
+	if err := e.changeMu.wait(ctx, e.bounds.control); err != nil {
 		return On(call, ref, err)
 	}
 	defer e.changeMu.Unlock()

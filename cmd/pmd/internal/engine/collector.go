@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	// controlTime bounds how long control waits for the workers.
+	// controlTime bounds how long control waits for the workers, unless told otherwise.
 	controlTime = 2 * time.Second
 	// sampleEvery is the time between two samples for rates.
 	sampleEvery = time.Second
@@ -31,10 +31,11 @@ type source interface {
 // collector keeps what makes statistics of counters: samples for rates, the
 // baseline for totals, the last account.
 type collector struct {
-	src  source
-	now  func() time.Time
-	quit chan struct{}
-	wg   sync.WaitGroup
+	src   source
+	limit time.Duration // how long the workers may take to answer
+	now   func() time.Time
+	quit  chan struct{}
+	wg    sync.WaitGroup
 
 	mu sync.Mutex
 	// samples are the last two, older first; entries are nil until taken.
@@ -46,8 +47,8 @@ type collector struct {
 	walkErr error
 }
 
-func newCollector(src source) *collector {
-	return &collector{src: src, now: time.Now, quit: make(chan struct{})}
+func newCollector(src source, limit time.Duration) *collector {
+	return &collector{src: src, limit: limit, now: time.Now, quit: make(chan struct{})}
 }
 
 // start takes samples until close.
@@ -74,7 +75,7 @@ func (c *collector) close() {
 
 // sample takes one sample. A failure leaves a longer interval, nothing worse.
 func (c *collector) sample() {
-	ctx, cancel := context.WithTimeout(context.Background(), controlTime)
+	ctx, cancel := context.WithTimeout(context.Background(), c.limit)
 	defer cancel()
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -106,7 +107,7 @@ func (c *collector) totals(ctx context.Context) (*Stats, error) {
 }
 
 func (c *collector) readFrom(ctx context.Context, base func() *dataplane.Stats) (*Stats, error) {
-	ctx, cancel := context.WithTimeout(ctx, controlTime)
+	ctx, cancel := context.WithTimeout(ctx, c.limit)
 	defer cancel()
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -161,7 +162,7 @@ func (c *collector) picture(raw, base *dataplane.Stats) *Stats {
 // clear returns the statistics and lets totals count from there: nothing is
 // counted twice or lost between the two.
 func (c *collector) clear(ctx context.Context) (*Stats, error) {
-	ctx, cancel := context.WithTimeout(ctx, controlTime)
+	ctx, cancel := context.WithTimeout(ctx, c.limit)
 	defer cancel()
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -177,7 +178,7 @@ func (c *collector) clear(ctx context.Context) (*Stats, error) {
 // last returns the statistics of the whole run, whatever was cleared, with a fresh
 // account. Everything stands still.
 func (c *collector) last() (*Stats, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), controlTime)
+	ctx, cancel := context.WithTimeout(context.Background(), c.limit)
 	defer cancel()
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -68,6 +68,10 @@ type Config struct {
 	// OnEvent is told what happens to ports and workers. It may take its time;
 	// events that find 256 others waiting are counted instead of told.
 	OnEvent func(dataplane.Event)
+
+	// bounds are for tests that what they look at may not outlast, on a machine that
+	// stands still for longer than a person would wait.
+	bounds bounds
 }
 
 // Example is a command line that works, for errors that ask for one.
@@ -78,6 +82,9 @@ const Example = "pmd run --port eth1 --port eth2"
 func (c Config) withDefaults() (_ Config, err error) {
 	if len(c.Ports) == 0 {
 		return c, usage.Errorf("no port to run: name at least one with --port, for example: %s", Example)
+	}
+	if c.bounds == (bounds{}) {
+		c.bounds = usualBounds()
 	}
 	if c.Mode == "" {
 		c.Mode = DefaultMode

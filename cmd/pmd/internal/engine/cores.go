@@ -32,7 +32,7 @@ var ErrNoCore = errors.New("no such poll core")
 
 // PollCores describes every poll core.
 func (e *Engine) PollCores(ctx context.Context) ([]CorePolling, error) {
-	ctx, cancel := context.WithTimeout(ctx, controlTime)
+	ctx, cancel := context.WithTimeout(ctx, e.bounds.control)
 	defer cancel()
 	s, err := e.dp.Stats(ctx)
 	if err != nil {
@@ -62,7 +62,7 @@ func (e *Engine) PollCore(ctx context.Context, ref string) (CorePolling, error) 
 // empty, and returns those changed. A value out of range is a mistake of the user, and
 // nothing has changed then.
 func (e *Engine) SetPolling(ctx context.Context, ref string, set dataplane.PollSettings) ([]CorePolling, error) {
-	if err := e.changeMu.wait(ctx); err != nil {
+	if err := e.changeMu.wait(ctx, e.bounds.control); err != nil {
 		return nil, err
 	}
 	defer e.changeMu.Unlock()
@@ -82,7 +82,7 @@ func (e *Engine) SetPolling(ctx context.Context, ref string, set dataplane.PollS
 			return nil, usage.Errorf("CPU %s: %w", e.coreName(c.Worker), err)
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, controlTime)
+	ctx, cancel := context.WithTimeout(ctx, e.bounds.control)
 	defer cancel()
 	for i, c := range list {
 		if err := e.dp.SetPoll(ctx, c.Worker, set); err != nil {

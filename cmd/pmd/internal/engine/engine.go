@@ -44,6 +44,7 @@ type Engine struct {
 	// changeMu makes changes one at a time. It is held while a change is made;
 	// mu, for moments, guards what there is.
 	changeMu turns
+	bounds   bounds
 	// applying is held during Apply.
 	applying turns
 	mu       sync.Mutex
@@ -93,7 +94,7 @@ func Start(ctx context.Context, cfg Config) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{frames: poolFrames(cfg.Pool), running: make(chan struct{}), done: make(chan struct{}), linkBell: make(chan struct{}, 1), changeMu: make(turns, 1), applying: make(turns, 1)}
+	e := &Engine{frames: poolFrames(cfg.Pool), running: make(chan struct{}), done: make(chan struct{}), linkBell: make(chan struct{}, 1), changeMu: make(turns, 1), applying: make(turns, 1), bounds: cfg.bounds}
 	if e.wiring, err = wire(cfg); err != nil {
 		return nil, err
 	}
@@ -190,7 +191,7 @@ func (e *Engine) build(ctx context.Context, cfg Config, gs []group, ports []port
 			return undo, errors.Join(err, e.dp.Close())
 		}
 	}
-	e.stats = newCollector(e.dp)
+	e.stats = newCollector(e.dp, e.bounds.control)
 	return undo, nil
 }
 

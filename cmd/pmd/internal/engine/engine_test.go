@@ -36,7 +36,8 @@ func skipWithoutPinning(t *testing.T) {
 func small(t testing.TB, ports ...string) Config {
 	return Config{
 		Registry: drivers.Registry(), Ports: specs(t, ports...), Unpinned: 1,
-		Pool: mbuf.Config{Frames: 1024, HugePages: mbuf.HugeOff},
+		Pool:   mbuf.Config{Frames: 1024, HugePages: mbuf.HugeOff},
+		bounds: bounds{control: 2 * time.Minute, apply: 2 * time.Minute, undo: 2 * time.Minute},
 	}
 }
 

@@ -156,11 +156,11 @@ func (e *Engine) SetMode(ctx context.Context, mode string, options []byte) error
 		return err
 	}
 	// One change at a time, or the name and the stage could differ.
-	if err := e.changeMu.wait(ctx); err != nil {
+	if err := e.changeMu.wait(ctx, e.bounds.control); err != nil {
 		return err
 	}
 	defer e.changeMu.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, controlTime)
+	ctx, cancel := context.WithTimeout(ctx, e.bounds.control)
 	defer cancel()
 	ports, w := e.now()
 	was := w.mode

@@ -263,11 +263,11 @@ func (e *Engine) states(ctx context.Context, ports []openPort) (map[string]ifSta
 // InterfaceConfigs returns what the interfaces are that is not their default, in the order
 // of the ports. It waits for a change that is being made.
 func (e *Engine) InterfaceConfigs(ctx context.Context) ([]InterfaceConfig, error) {
-	if err := e.changeMu.wait(ctx); err != nil {
+	if err := e.changeMu.wait(ctx, e.bounds.control); err != nil {
 		return nil, err
 	}
 	defer e.changeMu.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, controlTime)
+	ctx, cancel := context.WithTimeout(ctx, e.bounds.control)
 	defer cancel()
 	return e.interfaceConfigs(ctx)
 }

@@ -158,7 +158,7 @@ var ErrNoPort = errors.New("there is no such interface")
 
 // Interfaces describes every port, in the order of the configuration.
 func (e *Engine) Interfaces(ctx context.Context) ([]Interface, error) {
-	ctx, cancel := context.WithTimeout(ctx, controlTime)
+	ctx, cancel := context.WithTimeout(ctx, e.bounds.control)
 	defer cancel()
 	ports, w := e.now()
 	s, err := e.dp.Stats(ctx)

@@ -98,7 +98,7 @@ func find(ports []openPort, ref, call string) (at int, err error) {
 
 // change runs a change of the interface that ref names, alone, and describes it then.
 func (e *Engine) change(ctx context.Context, ref, call string, fn func(ctx context.Context, p openPort) (openPort, error)) (f Interface, err error) {
-	if err := e.changeMu.wait(ctx); err != nil {
+	if err := e.changeMu.wait(ctx, e.bounds.control); err != nil {
 		return f, On(call, ref, err)
 	}
 	defer e.changeMu.Unlock()
@@ -107,7 +107,7 @@ func (e *Engine) change(ctx context.Context, ref, call string, fn func(ctx conte
 	if err != nil {
 		return f, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, controlTime)
+	ctx, cancel := context.WithTimeout(ctx, e.bounds.control)
 	defer cancel()
 	next, err := fn(ctx, ports[at])
 	if err != nil {

@@ -159,7 +159,7 @@ func TestInterfaceMistakes(t *testing.T) {
 		"pollcpu and not":     {set(IfSettings{PollCPU: ptr("w0"), Polling: ptr(false)}), nil, "a: pollcpu begins polling"},
 		"half way":            {set(IfSettings{Metric: ptr(5), Up: ptr(false), MTU: ptr(9000)}), syscall.EINVAL, "set on a"},
 		"kind":                {create("eth0", nil), syscall.EINVAL, "create on eth0: there is no kind eth; there are null, pcap, ring, tap"},
-		"kind, empty":         {create("", nil), nil, "the name is empty"},
+		"kind, empty":         {create("", nil), syscall.EINVAL, "the name is empty"},
 		"unit":                {create("null99999", nil), syscall.EINVAL, "create on null99999: a unit"},
 		"unit, odd":           {create("null007", nil), syscall.EINVAL, "create on null007: a unit"},
 		"option":              {create("null", map[string]string{"color": "red"}), nil, `create null0: bad port: null:name=null0,color=red: `},

@@ -168,7 +168,7 @@ func (f *fake) now() time.Time {
 
 func TestAccountsAreWalkedOnceASecond(t *testing.T) {
 	f := &fake{}
-	c := newCollector(f)
+	c := newCollector(f, controlTime)
 	c.now = f.now
 	for i := range 50 {
 		f.at = float64(i) / 10
@@ -183,7 +183,7 @@ func TestAccountsAreWalkedOnceASecond(t *testing.T) {
 
 func TestConcurrentReadersShareAWalk(t *testing.T) {
 	f := &fake{at: 1}
-	c := newCollector(f)
+	c := newCollector(f, controlTime)
 	c.now = f.now
 	var wg sync.WaitGroup
 	for range 16 {
@@ -198,7 +198,7 @@ func TestConcurrentReadersShareAWalk(t *testing.T) {
 
 func TestBusyCoresDoNotHideTheCounters(t *testing.T) {
 	f := &fake{busy: dataplane.ErrBusy}
-	c := newCollector(f)
+	c := newCollector(f, controlTime)
 	c.now = f.now
 	s, err := c.read(context.Background())
 	require.NoError(t, err)
@@ -223,7 +223,7 @@ func TestBusyCoresDoNotHideTheCounters(t *testing.T) {
 
 func TestRatesComeFromASampleOldEnough(t *testing.T) {
 	f := &fake{at: 0.2}
-	c := newCollector(f)
+	c := newCollector(f, controlTime)
 	c.now = f.now
 	read := func(at float64) *Stats {
 		f.at = at
@@ -244,7 +244,7 @@ func TestRatesComeFromASampleOldEnough(t *testing.T) {
 
 func TestClearLosesNothing(t *testing.T) {
 	f := &fake{at: 3}
-	c := newCollector(f)
+	c := newCollector(f, controlTime)
 	c.now = f.now
 	var total uint64
 	for _, at := range []float64{3, 4.5, 4.6, 9} {
