@@ -168,8 +168,8 @@ func (d *Dataplane) walk(led *mbuf.Ledger) {
 	led.Begin()
 	for _, w := range d.workers {
 		w.local.Walk(led)
-		for i := range w.tx {
-			t := &w.tx[i]
+		for _, id := range w.open {
+			t := &w.tx[id]
 			led.Frames(mbuf.OwnerBurst, t.buf[:t.n])
 			led.Frames(mbuf.OwnerBurst, t.hold[:t.held])
 		}
@@ -183,7 +183,7 @@ func (d *Dataplane) walk(led *mbuf.Ledger) {
 				q.Walk(led)
 			}
 		}
-		led.Frames(mbuf.OwnerSendQueue, p.scratch[:p.send.Snapshot(p.scratch)])
+		led.Frames(mbuf.OwnerSendQueue, p.queued())
 	}
 	// Only a worker whose stage has just panicked has a burst in hand here. Part
 	// of that was sent or dropped before, so it is asked last.

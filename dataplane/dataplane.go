@@ -139,7 +139,8 @@ type port struct {
 	dev    pmd.Device
 	info   pmd.Info
 	owners []int // worker of each queue, -1 if none
-	send   sendQueue
+	// send is nil once the port is gone.
+	send sendQueue
 	// drainer is the worker that empties send.
 	drainer atomic.Pointer[Worker]
 	// scratch takes a snapshot of send for the account.
@@ -154,11 +155,17 @@ type port struct {
 	purged uint64
 }
 
-// waiting returns how many packets are in the send queue. Whoever drains that stands
-// still, or is the caller.
-func (p *port) waiting() uint64 {
-	return uint64(mbuf.Packets(p.scratch[:p.send.Snapshot(p.scratch)]))
+// queued returns the frames in the send queue. Whoever drains that stands still, or is the
+// caller.
+func (p *port) queued() []mbuf.Frame {
+	if p.send == nil {
+		return nil
+	}
+	return p.scratch[:p.send.Snapshot(p.scratch)]
 }
+
+// waiting returns how many packets are in the send queue, as queued does.
+func (p *port) waiting() uint64 { return uint64(mbuf.Packets(p.queued())) }
 
 // Dataplane owns workers, ports and pools. Make one with New.
 type Dataplane struct {
@@ -425,7 +432,7 @@ func (d *Dataplane) connect(p *port) error {
 		tx := d.newTx(w, p)
 		if err := d.do(ctx, w, func(w *Worker) {
 			w.local.Add(p.pool)
-			w.tx = append(w.tx, tx)
+			w.tx, w.open = append(w.tx, tx), append(w.open, p.id)
 			w.knowMulti(p.pool)
 		}); err != nil {
 			return err
@@ -605,8 +612,8 @@ func (w *Worker) finish() {
 // abandon gives up every frame in transmit buffers, for this reason, and drains
 // the caches. Queues stay as they are.
 func (w *Worker) abandon(r pmd.Reason) {
-	for i := range w.tx {
-		t := &w.tx[i]
+	for _, id := range w.open {
+		t := &w.tx[id]
 		w.dropFor(t, r, t.buf[:t.n])
 		w.dropFor(t, r, t.hold[:t.held])
 		t.n, t.held = 0, 0
@@ -625,6 +632,9 @@ func (d *Dataplane) purge() {
 
 // purgePort drops what is in p's send queue. No worker may use it any more.
 func (d *Dataplane) purgePort(p *port) {
+	if p.send == nil {
+		return
+	}
 	n := p.waiting()
 	_ = p.send.Request(queue.RequestPurge) // every discipline knows it
 	w := d.workers[0]
@@ -680,6 +690,7 @@ func (d *Dataplane) closePort(p *port) error {
 	}
 	d.ownMu.Unlock()
 	d.purgePort(p)
+	p.send, p.scratch = nil, nil
 	return errors.Join(err, p.dev.Close())
 }
 
@@ -691,6 +702,10 @@ func (w *Worker) forget(id PortID) {
 	w.dropFor(t, pmd.ReasonPortDown, t.hold[:t.held])
 	t.n, t.held = 0, 0
 	t.q, t.direct, t.drains, t.dirty = nil, nil, false, false
+	t.buf, t.hold, t.send = nil, nil, nil // numbers are not given again, memory is
+	if i, ok := slices.BinarySearch(w.open, id); ok {
+		w.open = slices.Delete(w.open, i, i+1)
+	}
 	keep := w.rx[:0]
 	for _, r := range w.rx {
 		if r.port == id {

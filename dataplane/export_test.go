@@ -29,3 +29,12 @@ func (w *Worker) SleepFor(d time.Duration, policy Idle) {
 	w.sleep.long = d
 	w.sleep.setIdle(policy, w.clock)
 }
+
+// OpenPorts returns the ports that a turn of w looks at.
+func (w *Worker) OpenPorts() []PortID { return w.open }
+
+// KeepsBuffers tells whether w still has memory for frames that go to this port.
+func (w *Worker) KeepsBuffers(id PortID) bool {
+	t := &w.tx[id]
+	return t.buf != nil || t.hold != nil || t.send != nil
+}

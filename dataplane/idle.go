@@ -122,8 +122,8 @@ func (w *Worker) wanted() bool {
 	if w.mail.head.Load() != nil || w.stopping {
 		return true
 	}
-	for i := range w.tx {
-		if t := &w.tx[i]; t.drains && (t.held > 0 || t.send.Len() > 0) {
+	for _, id := range w.open {
+		if t := &w.tx[id]; t.drains && (t.held > 0 || t.send.Len() > 0) {
 			return true
 		}
 	}

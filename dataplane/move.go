@@ -212,16 +212,16 @@ func (m *move) release(w *Worker) {
 	if h, ok := w.stage.(FrameHolder); ok {
 		h.Release(w)
 	}
-	for i := range w.tx {
-		t := &w.tx[i]
+	for _, id := range w.open {
+		t := &w.tx[id]
 		if t.n > 0 {
 			w.flushBuffer(t)
 		}
 		if t.dirty {
 			t.flush()
 		}
-		m.direct[i] = t.direct != nil
-		if m.several[i] && t.q != nil {
+		m.direct[id] = t.direct != nil
+		if m.several[id] && t.q != nil {
 			m.note(w.empty(t.q))
 		}
 	}
@@ -274,8 +274,8 @@ func (m *move) take(w *Worker) {
 		t.drainer.Store(w)
 	}
 	t.dirty = true // what the old owner left on the ring
-	for i := range w.tx {
-		if t := &w.tx[i]; t.drains {
+	for _, id := range w.open {
+		if t := &w.tx[id]; t.drains {
 			t.direct = nil // behind what is on the send queue: see drainSendQueues
 		}
 	}

@@ -211,8 +211,8 @@ func (t *txPort) flush() {
 // queue fills up and its limit does its work.
 func (w *Worker) drainSendQueues() int {
 	work := 0
-	for i := range w.tx {
-		t := &w.tx[i]
+	for _, id := range w.open {
+		t := &w.tx[id]
 		if !t.drains {
 			continue
 		}

@@ -78,10 +78,17 @@ func (w *Worker) discard(t *txPort, n int) int {
 }
 
 // Len returns how many frames wait.
-func (q SendQueue) Len() int { return q.p.send.Len() }
+func (q SendQueue) Len() int {
+	q.d.mu.Lock()
+	defer q.d.mu.Unlock()
+	if q.p.send == nil {
+		return 0
+	}
+	return q.p.send.Len()
+}
 
 // Limit returns how many may wait, Config.SendQueue.
-func (q SendQueue) Limit() int { return q.p.send.Limit() }
+func (q SendQueue) Limit() int { return q.d.cfg.SendQueue }
 
 // Drops returns how many frames were dropped because the queue was full,
 // send_queue_full.

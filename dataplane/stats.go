@@ -223,6 +223,9 @@ func (d *Dataplane) Stats(ctx context.Context) (*Stats, error) {
 		err = errors.Join(err, d.do(ctx, w, func(w *Worker) { w.snapshot(&p.workers[i]) }))
 	}
 	for i, port := range d.ports {
+		if port.send == nil {
+			continue
+		}
 		n := uint64(port.send.Len())
 		if n > 0 && d.multi() { // frames that are fewer packets: only who drains may look
 			err = errors.Join(err, d.do(ctx, port.drainer.Load(), func(*Worker) { n = port.waiting() }))

@@ -22,6 +22,7 @@ type Worker struct {
 	gen      Generator // stage, if it is one
 	handlers []rxQueue // the queues that are polled: rx, or none if disabled
 	tx       []txPort  // by PortID
+	open     []PortID  // the ports that are not closed, in order: what a turn looks at
 	local    *mbuf.Local
 	poll     poller
 	inHand   int  // frames of burst that the stage is working on
@@ -270,8 +271,8 @@ func (w *Worker) yield() {
 // transmit sends what single sends left in buffers, makes queued frames leave and
 // takes completed ones back.
 func (w *Worker) transmit() {
-	for i := range w.tx {
-		t := &w.tx[i]
+	for _, id := range w.open {
+		t := &w.tx[id]
 		if t.n > 0 {
 			w.flushBuffer(t)
 		}
