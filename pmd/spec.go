@@ -282,6 +282,20 @@ func (r *Reader) PowerOfTwo(key string, def, lo, hi int) int {
 	return n
 }
 
+// FrameSize returns the option's value, a size of a pool's frames, or def.
+func (r *Reader) FrameSize(key string, def int) int {
+	switch v, ok := r.take(key); {
+	case !ok:
+	case v == "2048":
+		return 2048
+	case v == "4096":
+		return 4096
+	default:
+		r.fail(key, v, "2048 or 4096")
+	}
+	return def
+}
+
 // Bool returns the option's value (on/off, true/false, 1/0), or def.
 func (r *Reader) Bool(key string, def bool) bool {
 	v, ok := r.take(key)

@@ -8,7 +8,6 @@ import (
 	"strconv"
 
 	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
 
 	"example.org/pmd/pmd"
 	"example.org/pmd/pmd/internal/netif"
@@ -124,8 +123,8 @@ func (p *port) Take() (ifindex int, info pmd.Info, err error) {
 			return 0, info, err
 		}
 	}
-	if a.EncapType != "ether" && a.EncapType != "loopback" {
-		return 0, info, fmt.Errorf("the interface carries %s and not Ethernet: %w", a.EncapType, unix.EOPNOTSUPP)
+	if err := netif.CheckEthernet(l); err != nil {
+		return 0, info, err
 	}
 	if limit := mtuLimit(p.pool); a.MTU > limit {
 		return 0, info, fmt.Errorf("MTU %d is more than the %d that fit frames of %d bytes; ip link set dev %s mtu %d",

@@ -153,7 +153,7 @@ func configFromSpec(spec pmd.Spec) (Config, error) {
 		TxRing:         r.PowerOfTwo("tx-ring", defaultRing, minRing, maxRing),
 		FillRing:       r.PowerOfTwo("fill-ring", defaultRing, minRing, maxRing),
 		CompRing:       r.PowerOfTwo("comp-ring", 0, minRing, maxRing),
-		FrameSize:      r.PowerOfTwo("frame-size", 0, 0, 4096),
+		FrameSize:      r.FrameSize("frame-size", 0),
 		Headroom:       r.Int("headroom", 0, 0, mbuf.MaxHeadroom),
 		Frags:          r.OneOf("frags", FragsAuto, FragsOn, FragsOff),
 		NoNeedWakeup:   !r.Bool("need-wakeup", true),

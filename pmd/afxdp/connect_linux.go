@@ -75,6 +75,9 @@ func (d *Device) connect(ctx context.Context) (*connection, error) {
 		return nil, d.failed("look up the interface", err)
 	}
 	attrs := l.Attrs()
+	if err := netif.CheckEthernet(l); err != nil {
+		return nil, fmt.Errorf("afxdp: %s: %w", name, err)
+	}
 	if !d.cfg.TakeManagement {
 		if err := netif.CheckManagement(l); err != nil {
 			return nil, fmt.Errorf("afxdp: %s: %w", name, err)
@@ -220,15 +223,26 @@ const noLinearDriver = "virtio_net"
 
 // mtuAdvice says how to make it fit.
 func mtuAdvice(name string, mtu, limit int) string {
-	large := MaxMTU(4096)
 	set := fmt.Sprintf("ip link set dev %s mtu %d", name, min(limit, 1500))
-	switch {
-	case limit < large && mtu <= large:
-		return fmt.Sprintf("use frame-size=4096 (MTU up to %d), or frags=on, or %s", large, set)
-	case limit <= large:
-		return "use frags=on, or " + set
+	if wider := wider(mtu, limit); wider != "" {
+		return "use " + wider + ", or " + set
 	}
 	return set
+}
+
+// wider names the options of a port that takes a larger MTU than one with this limit, or
+// is empty.
+func wider(mtu, limit int) string {
+	large := MaxMTU(4096)
+	switch {
+	case limit < large && mtu <= large:
+		return fmt.Sprintf("frame-size=4096 (MTU up to %d), or frags=on", large)
+	case limit <= large:
+		return "frags=on"
+	case mtu <= MaxFragsMTU(4096):
+		return "frame-size=4096"
+	}
+	return ""
 }
 
 // wantsMulti tells whether packets of an interface with this MTU may have several

@@ -145,6 +145,6 @@ func TestJumboRefused(t *testing.T) {
 	require.NoError(t, open(3000, "frags=off,frame-size=4096"))
 	require.NoError(t, open(1500, "frags=on"))
 	require.NoError(t, open(32000, ""))
-	require.ErrorContains(t, open(32239, ""), "MTU 32239 is more than the 32238 that fit 18 frames of 2048 bytes")
+	require.ErrorContains(t, open(32239, ""), "MTU 32239 is more than the 32238 that fit 18 frames of 2048 bytes; use frame-size=4096, or ip link set")
 	require.NoError(t, open(60000, "frame-size=4096"))
 }

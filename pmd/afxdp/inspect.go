@@ -21,8 +21,10 @@ type Facts struct {
 	Loopback bool
 	// Up says that it is set up, Carrier that its link is up as well.
 	Up, Carrier bool
-	// MAC is its Ethernet address, empty for an interface that is no Ethernet.
+	// MAC is its Ethernet address, empty if that is all zero or there is none.
 	MAC net.HardwareAddr
+	// NotEthernet says why its frames are not for a port, empty for Ethernet.
+	NotEthernet string
 	// MTU is in bytes.
 	MTU int
 	// Master is the bridge, bond or team it belongs to, empty if none.

@@ -95,6 +95,9 @@ func (f *Facts) readLink(l netlink.Link) {
 			f.Master = m.Attrs().Name
 		}
 	}
+	if err := netif.CheckEthernet(l); err != nil {
+		f.NotEthernet = err.Error()
+	}
 	if err := netif.CheckManagement(l); err != nil {
 		f.Management = err.Error()
 	}

@@ -35,7 +35,14 @@ func (d *Device) call(fn func(l netlink.Link) error) error {
 // SetMTU implements pmd.MTUSetter: it sets the MTU of the interface, at most what fits the
 // chunks of a packet. The kernel has limits of its own while an XDP program is attached.
 func (d *Device) SetMTU(mtu int) error {
-	return d.call(func(l netlink.Link) error { return d.powers.SetMTU(l, mtu, d.conn.mtuLimit()) })
+	return d.call(func(l netlink.Link) error {
+		limit := d.conn.mtuLimit()
+		err := d.powers.SetMTU(l, mtu, limit)
+		if options := wider(mtu, limit); err != nil && mtu > limit && options != "" {
+			err = fmt.Errorf("%w; open it with %s", err, options)
+		}
+		return err
+	})
 }
 
 // SetMAC implements pmd.MACSetter: it sets the address of the interface.

@@ -117,7 +117,8 @@ func TestPowersAreGivenBack(t *testing.T) {
 	// Limits: the port's, then the driver's, each with what to do.
 	err := dev.(pmd.MTUSetter).SetMTU(60_000)
 	require.ErrorIs(t, err, unix.EINVAL)
-	require.ErrorContains(t, err, "afxdp: p0: MTU 60000: the port takes no more than")
+	require.ErrorContains(t, err, "afxdp: p0: MTU 60000: the port takes no more than 1774: invalid argument; open it with frags=on")
+	require.ErrorContains(t, dev.(pmd.MTUSetter).SetMTU(3000), "open it with frame-size=4096 (MTU up to 3822), or frags=on")
 	err = dev.(pmd.MTUSetter).SetMTU(20)
 	require.ErrorIs(t, err, unix.EINVAL)
 	require.ErrorContains(t, err, "ip -d link show dev p0")

@@ -257,6 +257,9 @@ func TestZeroCopyNotToBeHad(t *testing.T) {
 
 func TestBadPorts(t *testing.T) {
 	ns := onePort(t, 0)
+	require.NoError(t, ns.Do(func() error {
+		return netlink.LinkAdd(&netlink.Tuntap{LinkAttrs: netlink.LinkAttrs{Name: "tun0"}, Mode: netlink.TUNTAP_MODE_TUN})
+	}))
 	d, err := dataplane.New(dataplane.Config{Stage: dataplane.StageFunc(nil)})
 	require.NoError(t, err)
 	for spec, want := range map[string]string{
@@ -267,6 +270,8 @@ func TestBadPorts(t *testing.T) {
 		"p0,rx-ring=100":                        "a power of two from 64 to 32768",
 		"p0,ring=100":                           "no option \"ring\"",
 		"p0,frame-size=1024,netns=" + ns.Path(): "2048 or 4096",
+		"p0,frame-size=3072,netns=" + ns.Path(): "2048 or 4096",
+		"tun0,netns=" + ns.Path():               "afxdp: tun0: the interface has link type none, not Ethernet",
 	} {
 		s, err := pmd.ParseSpec(spec)
 		require.NoError(t, err)

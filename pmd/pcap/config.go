@@ -135,7 +135,7 @@ func fromSpec(spec pmd.Spec) (Config, error) {
 		TX:        r.String("tx", ""),
 		Partial:   r.Bool("partial", false),
 		SkipLong:  r.OneOf("oversize", "refuse", "skip") == "skip",
-		FrameSize: r.PowerOfTwo("frame-size", 0, 2048, 4096),
+		FrameSize: r.FrameSize("frame-size", 0),
 		SnapLen:   r.Int("snaplen", 0, 0, MaxSnapLen),
 	}
 	loop, rate := r.String("loop", "off"), r.String("rate", "flat")

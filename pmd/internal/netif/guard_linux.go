@@ -11,6 +11,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// CheckEthernet refuses an interface whose frames are not Ethernet's, such as a tun device or
+// a tunnel of IP.
+func CheckEthernet(l netlink.Link) error {
+	if e := l.Attrs().EncapType; e != "ether" && e != "loopback" {
+		return fmt.Errorf("the interface has link type %s, not Ethernet: use another: %w", e, unix.EOPNOTSUPP)
+	}
+	return nil
+}
+
 // CheckManagement refuses an interface that a person may be using to reach this
 // machine: one that holds a default route or the address of the SSH session, or
 // belongs to a bridge or bond that does. It is called inside the namespace.

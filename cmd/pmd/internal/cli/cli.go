@@ -122,7 +122,7 @@ func parse(k *kong.Kong, args []string) (ctx *kong.Context, help bool, err error
 }
 
 // Main runs the command that args ask for and returns the status to exit with.
-// Errors are told on a.Stderr, in one line.
+// Errors are told on a.Stderr, in one line, or in one for each mistake in a file.
 func Main(args []string, a *app.App) int {
 	k, err := newParser(&Root{}, a)
 	if err != nil {
@@ -160,7 +160,13 @@ func tell(a *app.App, err error) int {
 	if errors.Is(err, context.Canceled) {
 		err = errors.New("interrupted")
 	}
-	fmt.Fprintln(a.Stderr, "pmd:", strings.ReplaceAll(err.Error(), "\n", "; "))
+	text, lines := err.Error(), mistakes{""}
+	if errors.As(err, &lines) {
+		text = strings.TrimSuffix(text, lines.Error())
+	}
+	for _, line := range lines {
+		fmt.Fprintln(a.Stderr, "pmd:", strings.ReplaceAll(text+line, "\n", "; "))
+	}
 	var as exitAs
 	if errors.As(err, &as) {
 		return as.status

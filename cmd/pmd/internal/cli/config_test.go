@@ -316,6 +316,24 @@ func TestRunRefusesABadFile(t *testing.T) {
 	assert.Empty(t, stdout)
 	assert.Equal(t, "pmd: run: "+path+":1: brust: there is no such key; did you mean burst?\n", stderr)
 	assert.NoFileExists(t, socket)
+
+	// Each mistake has a line.
+	path = file(t, "brust = 3\nidle = \"doze\"\n"+twoPorts)
+	status, _, stderr = call("run", "--config", path, "--socket", socket)
+	assert.Equal(t, 2, status)
+	lines := strings.Split(strings.TrimSuffix(stderr, "\n"), "\n")
+	require.Len(t, lines, 2)
+	assert.Contains(t, lines[0], "pmd: run: "+path+":1: brust: ")
+	assert.Contains(t, lines[1], "pmd: run: "+path+":2: idle: ")
+
+	// What is no file is a mistake, too, whatever it is.
+	for _, path := range []string{t.TempDir(), filepath.Join(t.TempDir(), "none")} {
+		for _, args := range [][]string{{"run", "--config", path}, {"config", "check", path}} {
+			status, _, stderr := call(args...)
+			assert.Equal(t, 2, status)
+			assert.Contains(t, stderr, path)
+		}
+	}
 }
 
 // TestFlagsGoBeforeTheFile: a file says everything, and a flag that is given still

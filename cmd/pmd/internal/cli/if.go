@@ -69,7 +69,7 @@ func ifKeys() []string {
 func parseIf(text string) (c engine.InterfaceConfig, err error) {
 	name, rest, ok := strings.Cut(text, ",")
 	if c.Port = name; name == "" || !ok {
-		return c, usage.Errorf("%.60q: write an interface, a comma and settings, as in eth1,mtu=9000,addr=192.0.2.1/24", text)
+		return c, usage.Errorf("%.60q: write an interface, a comma and settings, as in eth1,mtu=1600,addr=192.0.2.1/24", text)
 	}
 	seen := map[string]bool{}
 	for item := range strings.SplitSeq(rest, ",") {
@@ -118,7 +118,7 @@ polling: off, no core polls the port; on, it is polled where it was.
 
 pollcpu: the CPUs that poll the queues, as in 2,3: queue i is polled on the i-th, or all of them on the only one. The port moves without losing a frame.
 
-Example: pmd if set eth1 mtu 9000 promisc on up`
+Example: pmd if set eth1 mtu 1600 promisc on up`
 }
 
 // ifValues are the words of pmd if set that a value follows.

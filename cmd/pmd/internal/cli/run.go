@@ -37,7 +37,7 @@ type RunCmd struct {
 	Burst          int           `default:"64" placeholder:"N" help:"Frames a queue visit takes, 1 to 256 (default ${default})."`
 	Idle           string        `apply:"live" default:"adaptive" enum:"${idles}" placeholder:"POLICY" help:"What cores do while no frame comes: ${enum} (default ${default})."`
 	Core           []string      `sep:"none" apply:"live" placeholder:"CPU,KEY=VALUE…" help:"How the core on a CPU polls, with the keys of pmd core set, as in 2,idle=spin."`
-	If             []string      `sep:"none" apply:"live" placeholder:"NAME,KEY=VALUE…" help:"What the interface of a port is, with the keys of pmd if set, and addr=CIDR and group=GROUP, as in eth1,mtu=9000,addr=192.0.2.1/24."`
+	If             []string      `sep:"none" apply:"live" placeholder:"NAME,KEY=VALUE…" help:"What the interface of a port is, with the keys of pmd if set, and addr=CIDR and group=GROUP, as in eth1,mtu=1600,addr=192.0.2.1/24."`
 	Frames         *int          `placeholder:"N" help:"Frames of each pool, rounded up to a power of two (default: 16384, or what the ports' rings hold)."`
 	TakeManagement bool          `apply:"live" help:"Allow interfaces that hold the default route or this SSH session."`
 	Duration       time.Duration `apply:"process" short:"d" placeholder:"D" help:"Stop after this time, as in 30s (default: never)."`

@@ -766,7 +766,7 @@ func readConfigFile(path string) ([]byte, error) {
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, config.MaxSize+1))
 	if err != nil {
-		return nil, fmt.Errorf("configuration: %w", err)
+		return nil, usage.Errorf("configuration: %w", err)
 	}
 	if len(data) > config.MaxSize {
 		return nil, usage.Errorf("configuration %s: longer than %d bytes", path, config.MaxSize)
@@ -774,13 +774,18 @@ func readConfigFile(path string) ([]byte, error) {
 	return data, nil
 }
 
+// mistakes are what is wrong with a file, each in a line of its own where a person reads it.
+type mistakes []string
+
+func (m mistakes) Error() string { return strings.Join(m, "\n") }
+
 // told returns mistakes as one error.
 func told(file string, ms []config.Mistake) error {
-	lines := make([]string, len(ms))
+	lines := make(mistakes, len(ms))
 	for i, m := range ms {
 		lines[i] = m.String(file)
 	}
-	return usage.Errorf("%s", strings.Join(lines, "\n"))
+	return usage.Wrap(lines)
 }
 
 // load takes over the file of --config, below the flags that were given, and the

@@ -38,7 +38,7 @@ func (e *examination) inspect() {
 	}
 	for _, name := range all {
 		f, err := e.m.Inspect(name)
-		if err == nil && (f.Loopback || f.Kind != "" && f.Kind != "veth" || len(f.MAC) == 0) {
+		if err == nil && (f.Loopback || f.NotEthernet != "" || f.Kind != "" && f.Kind != "veth" || len(f.MAC) == 0) {
 			continue
 		}
 		e.subjects = append(e.subjects, subject{name: name, facts: f, err: err})
@@ -52,6 +52,8 @@ func (e *examination) interfaces() {
 		switch {
 		case s.err != nil:
 			e.refused(s)
+		case s.facts.NotEthernet != "":
+			x.found(Problem, s.facts.NotEthernet)
 		case s.named:
 			x.state()
 			x.management()
@@ -61,7 +63,11 @@ func (e *examination) interfaces() {
 			x.details()
 		default:
 			e.add(AreaInterface, s.name, OK, x.summary())
-			x.details()
+			if s.facts.Management == "" {
+				x.details()
+			} else {
+				x.interrupts() // a poll CPU has them, whoever has the interface
+			}
 		}
 	}
 	if len(e.subjects) == 0 {
@@ -370,9 +376,9 @@ func (x *portCheck) mac() {
 	m := x.f.MAC
 	fresh := x.inNetns("ip link set dev %s address 02:00:00:00:00:%02x", x.name, x.f.Index&0xff)
 	switch {
-	case len(m) == 0:
-		x.found(Problem, "it has no Ethernet address: it is no Ethernet interface")
-	case slices.Max(m) == 0:
+	case x.f.Loopback:
+		x.found(Advice, "it has no Ethernet address: not for the modes mac, icmpecho, txonly and flowgen")
+	case len(m) == 0 || slices.Max(m) == 0:
 		x.found(Problem, "its MAC is all zero, which hosts answer nothing to", fresh)
 	case m[0]&1 == 1:
 		x.found(Problem, fmt.Sprintf("its MAC %s is a group's", m), fresh)

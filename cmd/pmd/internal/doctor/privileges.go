@@ -59,10 +59,11 @@ func (e *examination) privileges() {
 	}
 }
 
-// setcap words a command that gives this binary what it needs, and more.
+// setcap words a command that gives this binary what it needs, and more. What the command
+// does not name the binary has no longer.
 func (e *examination) setcap(more ...string) string {
 	caps := []string{"cap_net_admin", "cap_net_raw", "cap_bpf"}
-	if soft, hard, ok := e.limit(lockedMemory); ok && !e.has(capIPCLock) && !enough(soft) && !enough(hard) {
+	if soft, hard, ok := e.limit(lockedMemory); ok && !enough(soft) && !enough(hard) {
 		caps = append(caps, "cap_ipc_lock")
 	}
 	return fmt.Sprintf("setcap %s=ep %s", strings.Join(append(caps, more...), ","), e.m.Executable)

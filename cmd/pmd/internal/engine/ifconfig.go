@@ -28,7 +28,7 @@ type InterfaceConfig struct {
 	Groups []string
 }
 
-// String writes it as the command line has it: "eth1,mtu=9000,addr=192.0.2.1/24".
+// String writes it as the command line has it: "eth1,mtu=1600,addr=192.0.2.1/24".
 func (c InterfaceConfig) String() string {
 	return strings.Join(append([]string{c.Port}, c.words()...), ",")
 }
