@@ -61,9 +61,19 @@ func newSlots[T any](kind string, size int) (slots[T], error) {
 	return slots[T]{buf: buf[guard : guard+size : guard+size], mask: uint32(size - 1)}, nil
 }
 
+// smallBulk is the number of elements that is copied without the call that copy makes: for
+// elements of 8 bytes a cache line, of which the call would be a sixth of the cost of going in
+// or out.
+const smallBulk = 8
+
 // put copies src to the slots from position pos on. len(src) <= len(s.buf).
 func (s *slots[T]) put(pos uint32, src []T) {
-	n := copy(s.buf[pos&s.mask:], src)
+	to := s.buf[pos&s.mask:]
+	if len(src) == smallBulk && len(to) >= smallBulk {
+		*(*[smallBulk]T)(to) = *(*[smallBulk]T)(src)
+		return
+	}
+	n := copy(to, src)
 	if n < len(src) {
 		copy(s.buf, src[n:])
 	}
@@ -71,7 +81,12 @@ func (s *slots[T]) put(pos uint32, src []T) {
 
 // get copies the slots from position pos on to dst. len(dst) <= len(s.buf).
 func (s *slots[T]) get(pos uint32, dst []T) {
-	n := copy(dst, s.buf[pos&s.mask:])
+	from := s.buf[pos&s.mask:]
+	if len(dst) == smallBulk && len(from) >= smallBulk {
+		*(*[smallBulk]T)(dst) = *(*[smallBulk]T)(from)
+		return
+	}
+	n := copy(dst, from)
 	if n < len(dst) {
 		copy(dst[n:], s.buf)
 	}
