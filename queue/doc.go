@@ -68,6 +68,11 @@
 // for a bounded time and then yield their processor with [runtime.Gosched], so
 // that the stopped one can run and finish even at GOMAXPROCS=1.
 //
+// Who found nothing to take had better do something else before looking again: each look
+// takes a cache line from the producer, which has to fetch it back to put in more. Between
+// two far CPUs a consumer that rested a third of a microsecond when it found nothing doubled
+// what went through an SPSC.
+//
 // # Limitations
 //
 // Elements should be plain data. A slot keeps its last value until the ring
