@@ -319,10 +319,10 @@ func (d *Device) openSockets(ctx context.Context, conn *connection) error {
 	if tryZeroCopy && d.cfg.Mode == ModeAuto {
 		if f := conn.features; f != nil && !f.ZeroCopy {
 			tryZeroCopy = false // the driver says no: spare the attempt
-			conn.refused = fmt.Sprintf("not offered by driver %s", driverName(d.cfg.Interface))
+			conn.refused = fmt.Sprintf("not offered by driver %s: %v", driverName(d.cfg.Interface), unix.EOPNOTSUPP)
 		} else if f != nil && f.ZeroCopyBuffers < 2 && d.wantsMulti(d.class(true), conn.link.Attrs().MTU) {
 			tryZeroCopy = false // the same, and a pool that nobody would use
-			conn.refused = fmt.Sprintf("not offered by driver %s for packets of several frames", driverName(d.cfg.Interface))
+			conn.refused = fmt.Sprintf("not offered by driver %s for packets of several frames: %v", driverName(d.cfg.Interface), unix.EOPNOTSUPP)
 		}
 	}
 	requests := d.requests()
@@ -528,13 +528,10 @@ func (d *Device) disconnect() error {
 		err = errors.Join(err, d.powers.Forget(), d.hangUp(c))
 	}
 	for i, q := range d.queues {
-		if c.zeroCopy && entered {
-			// In copy mode nobody writes to frames once close has returned. In
-			// zero-copy mode the NIC may, until the kernel has torn the queue
-			// down: then a new bind succeeds, or the interface is gone.
-			if werr := d.ns.Do(func() error { return d.waitReleased(c, i) }); werr != nil {
+		if entered {
+			if werr := d.ns.Do(func() error { return d.drv.released(d, c, i) }); werr != nil {
 				err = errors.Join(err, werr)
-				continue // its frames stay in quarantine
+				continue // its frames stay in quarantine, until the queue is bound again
 			}
 		}
 		d.env.Host.Exclusive(q, q.release)
@@ -542,32 +539,44 @@ func (d *Device) disconnect() error {
 	return err
 }
 
-// waitReleased returns when queue i of a closed zero-copy connection can be bound
-// again. It is called inside the namespace.
+// waitReleased returns when nobody writes to the frames of queue i of a closed connection
+// any more. In copy mode that is so once close has returned. In zero-copy mode the NIC may,
+// until the kernel has torn the queue down: then a new bind succeeds, or the interface is
+// gone. It is called inside the namespace.
 func (d *Device) waitReleased(c *connection, i int) error {
+	if !c.zeroCopy {
+		return nil
+	}
 	const size = 4096 // a page, and a chunk
 	mem, err := unix.Mmap(-1, 0, 64*size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = unix.Munmap(mem) }()
-	deadline := time.Now().Add(quarantineTime)
-	for {
+	err = untilFree(quarantineTime, func() error {
 		s, err := xsk.Open(xsk.Config{
 			Name: d.cfg.Interface, Ifindex: uint32(c.ifindex), Queue: uint32(d.cfg.Queue + i),
 			RxRing: minRing, TxRing: minRing, FillRing: minRing, CompRing: minRing,
 			Bind: unix.XDP_COPY, Mem: mem, FrameSize: size,
 		})
-		if err == nil {
-			return s.Close()
+		if err != nil {
+			return err
 		}
-		if !errors.Is(err, unix.EBUSY) {
-			return nil // the interface is gone, or cannot be bound for another reason
+		return s.Close()
+	})
+	if errors.Is(err, unix.EBUSY) {
+		return fmt.Errorf("afxdp: %s queue %d: the driver has not let go of the queue for %v; its frames stay in quarantine: %w",
+			d.cfg.Interface, d.cfg.Queue+i, quarantineTime, err)
+	}
+	return nil // it was free, or the interface is gone, or cannot be bound for another reason
+}
+
+// untilFree calls bind until its answer is not EBUSY, and for so long at most. It returns
+// the last answer.
+func untilFree(limit time.Duration, bind func() error) error {
+	for deadline := time.Now().Add(limit); ; time.Sleep(10 * time.Millisecond) {
+		if err := bind(); !errors.Is(err, unix.EBUSY) || time.Now().After(deadline) {
+			return err
 		}
-		if time.Now().After(deadline) {
-			return fmt.Errorf("afxdp: %s queue %d: the driver has not let go of the queue for %v; its frames stay in quarantine: %w",
-				d.cfg.Interface, d.cfg.Queue+i, quarantineTime, err)
-		}
-		time.Sleep(10 * time.Millisecond)
 	}
 }

@@ -23,6 +23,8 @@ type Driver struct {
 	// journal.DefaultDir.
 	JournalDir string
 
+	// released is waitReleased, or a driver's in tests that is late.
+	released func(d *Device, c *connection, i int) error
 	// recovered: what killed processes have left was put back, once.
 	recovered sync.Once
 
@@ -45,7 +47,7 @@ type umemKey struct {
 
 // NewDriver returns a driver with no port open.
 func NewDriver() *Driver {
-	return &Driver{umems: map[umemKey]map[*xsk.Socket]struct{}{}}
+	return &Driver{umems: map[umemKey]map[*xsk.Socket]struct{}{}, released: (*Device).waitReleased}
 }
 
 // Kind implements pmd.Driver.

@@ -372,8 +372,10 @@ func (q *queue) WaitFD() int {
 func (q *queue) TxReads() bool { return !q.zeroCopy }
 
 // attach gives the queue a socket on an interface with this MTU. Called inside
-// Host.Exclusive.
+// Host.Exclusive. The kernel binds no queue that is not torn down, so frames that have
+// waited for that come home.
 func (q *queue) attach(s *xsk.Socket, m manner, mtu int) {
+	q.release()
 	q.sock, q.rings, q.manner = s, &s.Rings, m
 	q.setMTU(mtu)
 	q.pause = 0

@@ -4,6 +4,7 @@ package afxdp_test
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"os"
 	"slices"
@@ -19,6 +20,7 @@ import (
 	"example.org/pmd/dataplane"
 	"example.org/pmd/pmd"
 	"example.org/pmd/pmd/afxdp"
+	"example.org/pmd/pmd/afxdp/internal/xsk"
 	"example.org/pmd/pmd/netlab"
 	"example.org/pmd/pmd/netlab/netlabtest"
 )
@@ -249,7 +251,7 @@ func TestZeroCopyNotToBeHad(t *testing.T) {
 	p := r.Port(0)
 	assert.Equal(t, afxdp.ModeCopy, p.Mode)
 	assert.Contains(t, p.Obtained["zerocopy"], "veth")
-	assert.Contains(t, p.Obtained["zerocopy"], "copy mode taken")
+	assert.Contains(t, p.Obtained["zerocopy"], "operation not supported; copy mode taken")
 	r.Stop()
 	r = newRig(t, 2, "mode=copy")
 	assert.NotContains(t, r.Port(0).Obtained, "zerocopy", "nobody asked for it")
@@ -291,6 +293,62 @@ func TestQueueInUse(t *testing.T) {
 	require.ErrorIs(t, err, unix.EBUSY)
 	require.ErrorContains(t, err, "pmd_redirect", "the program that is there is named")
 	r.reaches(0, 1)
+}
+
+// A queue that a socket holds: a while later the port takes it if it has become free, and
+// otherwise says who may have it.
+func TestQueueHeldByASocket(t *testing.T) {
+	ns := onePort(t, 0)
+	const size = 4096
+	mem, err := unix.Mmap(-1, 0, 64*size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, unix.Munmap(mem)) })
+	p0 := func() netlink.Link {
+		l, err := ns.Handle().LinkByName("p0")
+		require.NoError(t, err)
+		return l
+	}
+	hold := func() (s *xsk.Socket) {
+		index := p0().Attrs().Index
+		require.Eventually(t, func() bool {
+			err := ns.Do(func() (err error) {
+				s, err = xsk.Open(xsk.Config{
+					Name: "p0", Ifindex: uint32(index), RxRing: 64, TxRing: 64, FillRing: 64, CompRing: 64,
+					Bind: unix.XDP_COPY, Mem: mem, FrameSize: size,
+				})
+				return err
+			})
+			return !errors.Is(err, unix.EBUSY) // the one before may not be torn down
+		}, 30*time.Second, 5*time.Millisecond)
+		require.NotNil(t, s)
+		return s
+	}
+	s := hold()
+	begin := time.Now()
+	err = open(t, ns, "")
+	require.ErrorIs(t, err, unix.EBUSY)
+	require.ErrorContains(t, err, "p0 queue 0: bind")
+	require.ErrorContains(t, err, "the queue has an AF_XDP socket")
+	require.Greater(t, time.Since(begin), time.Second, "it was waited for")
+	require.False(t, p0().Attrs().Xdp.Attached, "and nothing is left behind")
+
+	for range 10 {
+		opened := make(chan error, 1)
+		go func() { opened <- open(t, ns, "") }()
+		var attached time.Time
+		require.Eventually(t, func() bool {
+			attached = time.Now()
+			return p0().Attrs().Xdp.Attached // the sockets are next
+		}, 30*time.Second, time.Millisecond)
+		require.NoError(t, s.Close())
+		inTime := time.Since(attached) < time.Second
+		err = <-opened
+		if err == nil || inTime {
+			break
+		}
+		s = hold() // the machine had other things to do than to close a socket
+	}
+	require.NoError(t, err)
 }
 
 func TestPromiscuousIsCounted(t *testing.T) {

@@ -64,6 +64,7 @@ func sample() *engine.Stats {
 			},
 			Queues: []engine.Queue{{QueueStats: dataplane.QueueStats{
 				CPU: id, Worker: id, RxPackets: n, RxBytes: 60 * n, TxPackets: n - 7, TxBytes: 60 * (n - 7), InFlight: 3, Wakeups: n / 64,
+				TxStamps: &dataplane.TxStamps{Asked: n / 32, Stamped: n/32 - 1, LastNs: 1, MinNs: 2, MeanNs: 3, MaxNs: 4},
 			}}},
 		}
 	}
@@ -114,7 +115,7 @@ func TestPortOpenedAnew(t *testing.T) {
 	again.ID, again.RxPackets = 2, 5
 	again.Drops = map[string]uint64{"tx_full": 1, "no_port": 2}
 	again.Queues = slices.Clone(again.Queues)
-	again.Queues[0].RxPackets, again.Queues[0].CPU = 5, 7
+	again.Queues[0].RxPackets, again.Queues[0].CPU, again.Queues[0].TxStamps = 5, 7, &dataplane.TxStamps{Asked: 2, Stamped: 1}
 	// Renamed to what another port was called before.
 	gone.ID, gone.Name, gone.Removed, gone.Up = 3, s.Ports[1].Name, true, true
 	more.Queues = append(slices.Clone(more.Queues), engine.Queue{QueueStats: dataplane.QueueStats{Index: 1, CPU: -1, Worker: -1, TxPackets: 11}})
@@ -126,7 +127,8 @@ func TestPortOpenedAnew(t *testing.T) {
 		`pmd_port_receive_packets_total{port="eth1"} 1.000005e+06`, `pmd_port_up{port="eth1"} 1`,
 		`pmd_port_dropped_packets_total{port="eth1",reason="tx_full"} 5`, `pmd_port_dropped_packets_total{port="eth1",reason="no_port"} 2`,
 		`pmd_queue_receive_packets_total{port="eth1",queue="0"} 1.000005e+06`, `pmd_queue_info{cpu="7",port="eth1",queue="0"} 1`,
-		`pmd_queue_transmit_packets_total{port="eth1",queue="1"} 11`, `pmd_port_info{driver="afxdp",id="2",`,
+		`pmd_queue_tx_stamps_asked_total{port="eth1",queue="0"} 31252`, `pmd_queue_tx_stamps_total{port="eth1",queue="0"} 31250`,
+		`pmd_queue_tx_stamps_total{port="eth1",queue="1"} 0`, `pmd_queue_transmit_packets_total{port="eth1",queue="1"} 11`, `pmd_port_info{driver="afxdp",id="2",`,
 		`pmd_port_up{port="odd\"na\\me"} 0`, `pmd_port_receive_packets_total{port="odd\"na\\me"} 1.001e+06`,
 	} {
 		assert.Contains(t, text, "\n"+line, line)

@@ -52,6 +52,10 @@ func joined(p, other engine.Port) engine.Port {
 		have.TxBytes += q.TxBytes
 		have.InFlight += q.InFlight
 		have.Wakeups += q.Wakeups
+		sum := stamps(have)
+		sum.Asked += stamps(&q).Asked
+		sum.Stamped += stamps(&q).Stamped
+		have.TxStamps = &sum // what else it has is no metric
 	}
 	p.Queues = queues
 	return p

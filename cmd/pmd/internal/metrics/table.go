@@ -91,6 +91,8 @@ func newTable() *table {
 			metricOf(counter, "pmd_queue_transmit_bytes_total", "Bytes of frames sent on a queue.", queue, func(q *engine.Queue) float64 { return float64(q.TxBytes) }),
 			metricOf(gauge, "pmd_queue_in_flight_packets", "Packets the device took and has not sent yet.", queue, func(q *engine.Queue) float64 { return float64(q.InFlight) }),
 			metricOf(counter, "pmd_queue_wakeups_total", "System calls made to make the kernel receive or send.", queue, func(q *engine.Queue) float64 { return float64(q.Wakeups) }),
+			metricOf(counter, "pmd_queue_tx_stamps_asked_total", "Packets that were to be stamped with the time at which they left.", queue, func(q *engine.Queue) float64 { return float64(stamps(q).Asked) }),
+			metricOf(counter, "pmd_queue_tx_stamps_total", "Packets stamped with the time at which they left.", queue, func(q *engine.Queue) float64 { return float64(stamps(q).Stamped) }),
 		},
 		cores: []metric[engine.Core]{
 			metricOf(gauge, "pmd_core_up", "Whether the worker polls.", core, func(c *engine.Core) float64 { return truth(c.State == "running") }),
@@ -128,6 +130,14 @@ func newTable() *table {
 			metricOf(gauge, "pmd_pool_duplicate_frames", "Frames found with a second owner: none, or there is a defect.", pool, func(p *dataplane.PoolStats) float64 { return float64(p.Duplicate) }),
 		},
 	}
+}
+
+// stamps are those of a queue's sent packets, zero if it has none.
+func stamps(q *engine.Queue) dataplane.TxStamps {
+	if q.TxStamps == nil {
+		return dataplane.TxStamps{}
+	}
+	return *q.TxStamps
 }
 
 // describe sends every description.

@@ -49,6 +49,10 @@ func TestForward(t *testing.T) {
 				r.carries()
 			})
 		}
+		t.Run(mode+"/workers=2", func(t *testing.T) { // each polls one port
+			r := newRig(t, mode, "io", dataplane.Config{Cores: []int{0, 1}})
+			r.carries()
+		})
 	}
 }
 
@@ -189,7 +193,7 @@ func newRig(t *testing.T, mode, fwd string, cfg dataplane.Config) *rig {
 	r.d, err = dataplane.New(cfg)
 	require.NoError(t, err)
 	drv := afxdp.NewDriver()
-	for _, p := range []wirePair{r.a, r.b} {
+	for i, p := range []wirePair{r.a, r.b} {
 		spec, err := pmd.ParseSpec(p.port + ",mode=" + mode)
 		require.NoError(t, err)
 		dev, err := drv.Open(t.Context(), spec, r.d.Env())
@@ -201,7 +205,7 @@ func newRig(t *testing.T, mode, fwd string, cfg dataplane.Config) *rig {
 		r.devices = append(r.devices, dev)
 		var workers []int // queue by queue, so that each sends on a queue of its own
 		for q := range dev.Queues() {
-			workers = append(workers, q%len(cfg.Cores))
+			workers = append(workers, (i+q)%len(cfg.Cores))
 		}
 		_, err = r.d.AddPort(dev, dataplane.PortConfig{Workers: workers})
 		require.NoError(t, err)

@@ -3,8 +3,10 @@
 package guest_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 	"time"
 
@@ -77,6 +79,31 @@ func TestCloseAndReopenInAnotherMode(t *testing.T) {
 		require.NoError(t, dev.Close(), "round %d", i)
 	}
 	require.NoError(t, d.Close(), "all frames are home")
+}
+
+// Of a card's queues those are taken that are live. One that is not is refused, with those
+// that are.
+func TestQueueNotLive(t *testing.T) {
+	p := pair(t, 1)
+	d, err := dataplane.New(dataplane.Config{Stage: dataplane.StageFunc(nil)})
+	require.NoError(t, err)
+	open := func(options string) (int, error) {
+		spec, err := pmd.ParseSpec(p.port + options)
+		require.NoError(t, err)
+		dev, err := afxdp.NewDriver().Open(t.Context(), spec, d.Env())
+		if err != nil {
+			return 0, err
+		}
+		return len(dev.Queues()), dev.Close()
+	}
+	live, err := open(",queues=all")
+	require.NoError(t, err)
+	require.LessOrEqual(t, live, runtime.NumCPU(), "a queue has an interrupt of a CPU")
+	for _, options := range []string{fmt.Sprintf(",queue=%d", live), fmt.Sprintf(",queues=%d", live+1)} {
+		_, err = open(options)
+		require.ErrorContains(t, err, fmt.Sprintf("%s queue %d: the interface has queues 0 to %d: ", p.port, live, live-1))
+	}
+	require.NoError(t, d.Close())
 }
 
 // Mode auto takes the best there is, and what it could not have is told.
