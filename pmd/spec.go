@@ -260,13 +260,18 @@ func (r *Reader) OneOf(key string, choices ...string) string {
 
 // Int returns the option's value, a decimal from lo to hi, or def.
 func (r *Reader) Int(key string, def, lo, hi int) int {
+	return r.number(key, def, lo, hi, fmt.Sprintf("a number from %d to %d", lo, hi), func(int) bool { return true })
+}
+
+// number is Int for numbers that are also good, which use says in words.
+func (r *Reader) number(key string, def, lo, hi int, use string, good func(int) bool) int {
 	v, ok := r.take(key)
 	if !ok {
 		return def
 	}
 	n, err := strconv.Atoi(v)
-	if err != nil || n < lo || n > hi {
-		r.fail(key, v, fmt.Sprintf("a number from %d to %d", lo, hi))
+	if err != nil || n < lo || n > hi || !good(n) {
+		r.fail(key, v, use)
 		return def
 	}
 	return n
@@ -274,12 +279,8 @@ func (r *Reader) Int(key string, def, lo, hi int) int {
 
 // PowerOfTwo is Int for a number that must be a power of two.
 func (r *Reader) PowerOfTwo(key string, def, lo, hi int) int {
-	n := r.Int(key, def, lo, hi)
-	if n&(n-1) != 0 {
-		r.fail(key, strconv.Itoa(n), fmt.Sprintf("a power of two from %d to %d", lo, hi))
-		return def
-	}
-	return n
+	use := fmt.Sprintf("a power of two from %d to %d", lo, hi)
+	return r.number(key, def, lo, hi, use, func(n int) bool { return n&(n-1) == 0 })
 }
 
 // FrameSize returns the option's value, a size of a pool's frames, or def.

@@ -337,6 +337,9 @@ func (d *Device) openSockets(ctx context.Context, conn *connection) error {
 	}
 	if tryZeroCopy {
 		err := d.openSocketsMode(ctx, conn, true)
+		if d.cfg.Mode == ModeZeroCopy && errors.Is(err, unix.EOPNOTSUPP) {
+			return fmt.Errorf("%w (driver %s)", err, driverName(d.cfg.Interface))
+		}
 		if err == nil || d.cfg.Mode == ModeZeroCopy || errors.Is(err, unix.EBUSY) || errors.Is(err, unix.EPERM) {
 			return err
 		}

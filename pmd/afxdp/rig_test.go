@@ -55,6 +55,12 @@ func newWideRig(t *testing.T, n, queues int, options string) *rig {
 // buildRig is newWideRig; ready is called before the ports are opened.
 func buildRig(t *testing.T, n, queues int, options string, ready func(*rig)) *rig {
 	t.Helper()
+	return buildRigWith(t, n, queues, options, ready, func(*afxdp.Driver) {})
+}
+
+// buildRigWith is buildRig; change is called with the ports' driver.
+func buildRigWith(t *testing.T, n, queues int, options string, ready func(*rig), change func(*afxdp.Driver)) *rig {
+	t.Helper()
 	r := &rig{t: t, lab: netlabtest.New(t), queues: queues}
 	r.ports = r.namespace("ports")
 	for i := range n {
@@ -63,6 +69,7 @@ func buildRig(t *testing.T, n, queues int, options string, ready func(*rig)) *ri
 	}
 	ready(r)
 	drv := afxdp.NewDriver()
+	change(drv)
 	r.journal = t.TempDir()
 	drv.JournalDir = r.journal
 	specs := make([]string, n)

@@ -243,6 +243,7 @@ func TestZeroCopyRefusedOnVeth(t *testing.T) {
 	err := open(t, ns, ",mode=zerocopy")
 	require.ErrorIs(t, err, unix.EOPNOTSUPP)
 	require.ErrorContains(t, err, "p0 queue 0: bind")
+	require.ErrorContains(t, err, "no zero-copy mode here; use copy mode (driver veth)")
 }
 
 // Mode auto tells what it could not have.
@@ -270,6 +271,8 @@ func TestBadPorts(t *testing.T) {
 		"p0,netns=no-such-namespace":            "ip netns list",
 		"p0,mode=fast":                          "use auto, zerocopy, copy, generic",
 		"p0,rx-ring=100":                        "a power of two from 64 to 32768",
+		"p0,tx-ring=32":                         "a power of two from 64 to 32768",
+		"p0,frame-size=8192":                    "use 2048 or 4096",
 		"p0,ring=100":                           "no option \"ring\"",
 		"p0,frame-size=1024,netns=" + ns.Path(): "2048 or 4096",
 		"p0,frame-size=3072,netns=" + ns.Path(): "2048 or 4096",
