@@ -64,10 +64,7 @@ func newSetting(t *testing.T) setting {
 		}
 		dir = filepath.Join(cache, "pmd-vm")
 	}
-	logs, err := NewLogs(filepath.Join(dir, "logs"))
-	require.NoError(t, err)
-	t.Logf("the guests' consoles: %s", logs)
-	s := setting{store: NewStore(dir), logs: logs, qemu: []string{"qemu-system-x86_64"}}
+	s := setting{store: NewStore(dir), qemu: []string{"qemu-system-x86_64"}}
 	s.store.Newest = *newest
 	if own := os.Getenv("PMD_VM_QEMU"); own != "" {
 		s.qemu = []string{own}
@@ -77,6 +74,9 @@ func newSetting(t *testing.T) setting {
 		skipOrFail(t, "no QEMU (Debian: qemu-system-x86): %v", err)
 	}
 	s.version = version
+	s.logs, err = NewLogs(filepath.Join(dir, "logs"))
+	require.NoError(t, err)
+	t.Logf("the guests' consoles: %s", s.logs)
 	if os.Getenv("PMD_VM_IGB") != "on" {
 		require.False(t, *update, "-update: the table is of igb too: PMD_VM_IGB=on")
 		return s
