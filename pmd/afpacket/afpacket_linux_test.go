@@ -100,7 +100,7 @@ func link(t *testing.T, ns *netlab.Namespace, name string, fn func(*netlink.Hand
 }
 
 func TestTwoHosts(t *testing.T) {
-	for _, options := range []string{"", ",ring=v3", ",queues=2", ",queues=2,ring=v3", ",queues=2,fanout=cpu", ",queues=2,fanout=cpu,ring=v3", ",qdisc-bypass=off,rx-ring=4096"} {
+	for _, options := range []string{"", ",ring=v2", ",queues=2", ",queues=2,ring=v2", ",queues=2,fanout=cpu", ",queues=2,fanout=cpu,ring=v2", ",qdisc-bypass=off,rx-ring=4096"} {
 		t.Run("options="+options, func(t *testing.T) {
 			b := newBed(t, options, false)
 			b.reaches()
@@ -114,7 +114,7 @@ func TestTwoHosts(t *testing.T) {
 // Between namespaces a sender leaves checksums to a device that there is not: the
 // port finishes them, or the receiver would drop every datagram.
 func TestUnfinishedChecksums(t *testing.T) {
-	for _, options := range []string{"", ",ring=v3"} {
+	for _, options := range []string{"", ",ring=v2"} {
 		b := newBed(t, options, true)
 		b.reaches()
 		b.clean()
@@ -125,7 +125,7 @@ func TestUnfinishedChecksums(t *testing.T) {
 // beside. It is in the frame that is forwarded, also if a checksum is to be finished in
 // the same frame.
 func TestVLAN(t *testing.T) {
-	for _, options := range []string{"", ",ring=v3"} {
+	for _, options := range []string{"", ",ring=v2"} {
 		b := newBed(t, options, true)
 		for i := range b.hosts {
 			in := netiftest.PacketSocket(t, b.hosts[i].Namespace, fmt.Sprintf("h%d", i))
@@ -226,7 +226,7 @@ func hear(t *testing.T, fd int, src []byte) (got []byte) {
 }
 
 func TestInterfaceDownAndUp(t *testing.T) {
-	for _, options := range []string{"", ",ring=v3,queues=2"} {
+	for _, options := range []string{"", ",ring=v2,queues=2"} {
 		b := newBed(t, options, false)
 		b.reaches()
 		link(t, b.ports, "p0", (*netlink.Handle).LinkSetDown)
@@ -411,7 +411,7 @@ func TestBadPorts(t *testing.T) {
 		"afpacket:p0,netns=no-such-namespace": "ip netns list",
 		"afpacket:p0,queues=0":                "use a number from 1 to 64",
 		"afpacket:p0,fanout=random":           "use hash, cpu",
-		"afpacket:p0,ring=v1":                 "use v2, v3",
+		"afpacket:p0,ring=v1":                 "use v3, v2",
 		"afpacket:p0,rx-ring=100":             "a power of two from 64 to 32768",
 		"afpacket:p0,block-timeout=0,ring=v3": "a number from 1 to 1000",
 		"afpacket:p0,mode=copy":               `no option "mode"`,
@@ -458,7 +458,7 @@ func TestCapabilities(t *testing.T) {
 		require.NoError(t, unix.Capget(&unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, &data[0]))
 		require.Equal(t, uint32(1<<unix.CAP_NET_RAW), data[0].Effective, "only CAP_NET_RAW is left")
 		require.Zero(t, data[1].Effective)
-		for _, options := range []string{"", ",queues=2,ring=v3"} {
+		for _, options := range []string{"", ",queues=2,ring=v2"} {
 			d, err := dataplane.New(dataplane.Config{Stage: dataplane.StageFunc(nil)})
 			require.NoError(t, err)
 			spec, err := pmd.ParseSpec("afpacket:p0" + options)

@@ -50,7 +50,7 @@ type Config struct {
 	// RxRing is how many of the pool's largest frames the ring of a queue holds, a
 	// power of two from 64 to 32768. Default 2048.
 	RxRing int
-	// Ring is the form of the ring. Default RingV2.
+	// Ring is the form of the ring. Default RingV3.
 	Ring string
 	// BlockTimeout is how many milliseconds a block of RingV3 that is not full waits
 	// for more frames, 1 to 1000. Default 1.
@@ -88,7 +88,7 @@ func configFromSpec(spec pmd.Spec) (Config, error) {
 		Queues:         r.Int("queues", 1, 1, MaxQueues),
 		Fanout:         r.OneOf("fanout", FanoutHash, FanoutCPU),
 		RxRing:         r.PowerOfTwo("rx-ring", defaultRing, minRing, maxRing),
-		Ring:           r.OneOf("ring", RingV2, RingV3),
+		Ring:           r.OneOf("ring", RingV3, RingV2),
 		BlockTimeout:   r.Int("block-timeout", defaultTimeout, 1, maxTimeout),
 		Netns:          r.String("netns", ""),
 		Qdisc:          !r.Bool("qdisc-bypass", true),
@@ -119,7 +119,7 @@ func (c Config) withDefaults() (Config, error) {
 		c.RxRing = defaultRing
 	}
 	if c.Ring == "" {
-		c.Ring = RingV2
+		c.Ring = RingV3
 	}
 	if c.BlockTimeout == 0 {
 		c.BlockTimeout = defaultTimeout

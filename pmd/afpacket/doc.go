@@ -10,10 +10,10 @@
 // frame and hands it to the device's driver past the queueing discipline
 // (PACKET_QDISC_BYPASS).
 //
-// Two forms of ring can be had. With ring=v2, the default, every frame is handed
-// over by itself and at once. With ring=v3 the kernel hands over whole blocks, full or
-// block-timeout milliseconds old: that costs the kernel less for each frame, and
-// delays each frame of a thin stream by up to that time.
+// Two forms of ring can be had. With ring=v3, the default, the kernel hands over whole
+// blocks, full or block-timeout milliseconds old: that costs less for each frame (see
+// docs/performance.md), and delays each frame of a thin stream by up to that time. With
+// ring=v2 every frame is handed over by itself and at once.
 //
 // Sending has no ring in shared memory. From one the kernel would send without a
 // copy, and call a frame sent before the last reader of its memory is done (on veth,
@@ -30,7 +30,7 @@
 //	                         that received them (hash)
 //	rx-ring=N                frames the ring of a queue holds, a power of two, 64 to
 //	                         32768 (2048)
-//	ring=v2|v3               the form of the ring (v2)
+//	ring=v3|v2               the form of the ring (v3)
 //	block-timeout=MS         with ring=v3, 1 to 1000 milliseconds (1)
 //	qdisc-bypass=on|off      send past the queueing discipline (on)
 //	promisc=on|off           take frames for other Ethernet addresses (on)

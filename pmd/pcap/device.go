@@ -179,7 +179,7 @@ func same(a, b string) bool {
 func (d *Device) watch() {
 	select {
 	case <-d.queue.finished:
-		d.notify(fmt.Sprintf("the replay of %s has finished after %d packets", d.cfg.RX, d.total()))
+		d.notify(fmt.Sprintf("the replay of %s has finished, packets: %d", d.cfg.RX, d.total()))
 	case <-d.closing:
 	}
 }

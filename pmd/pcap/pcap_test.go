@@ -162,7 +162,7 @@ func TestReplayLarge(t *testing.T) {
 		require.True(t, bytes.Equal(records[i%len(records)].data, got[i]), "packet %d", i)
 	}
 	require.Eventually(t, func() bool { return len(host.all()) == 1 }, 30*time.Second, time.Millisecond)
-	assert.Contains(t, host.all()[0], "has finished after 40000 packets")
+	assert.Contains(t, host.all()[0], "has finished, packets: 40000")
 }
 
 // The pool has no frame: nothing is lost of the replay.

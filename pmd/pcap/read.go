@@ -152,7 +152,7 @@ func readCapture(ctx context.Context, r io.Reader, lim limits) (*capture, error)
 	}
 	switch {
 	case l.packets == 0 && l.long+l.empty > 0:
-		return nil, fmt.Errorf("none of its %d packets can be replayed: %d are longer than %d bytes, %d are empty", l.long+l.empty, l.long, lim.maxLen, l.empty)
+		return nil, fmt.Errorf("no packet of it can be replayed: %d longer than %d bytes, %d empty", l.long, lim.maxLen, l.empty)
 	case l.packets == 0:
 		return nil, fmt.Errorf("has no packet (it is a %s file with a header only)", format)
 	case lim.speed != 0 && l.times == 0:

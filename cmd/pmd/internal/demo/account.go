@@ -16,11 +16,6 @@ const (
 	portOut = 1
 )
 
-// lostInFront are the counters of pmd.Missed that each count lost frames, once. The
-// others of struct xdp_statistics explain these: a fill ring found empty is a frame
-// in rx_dropped as well (net/xdp/xsk.c, xsk_rcv).
-var lostInFront = []string{"rx_dropped", "rx_ring_full"}
-
 // flood is what the two ends of the flood say of it.
 type flood struct {
 	// offered is the number of frames the first port's interface took, arrived
@@ -38,19 +33,10 @@ type ledger struct {
 	flood         flood
 }
 
-// missed returns the frames that were lost in front of a port.
-func missed(p engine.Port) uint64 {
-	var n uint64
-	for _, name := range lostInFront {
-		n += p.Missed[name]
-	}
-	return n
-}
-
 // received and sent are the dataplane's share in the flood.
 func (l ledger) received() (taken, lost uint64) {
 	a, b := l.after.Ports[portIn], l.before.Ports[portIn]
-	return a.RxPackets - b.RxPackets, missed(a) - missed(b)
+	return a.RxPackets - b.RxPackets, a.Lost() - b.Lost()
 }
 
 func (l ledger) sent() uint64 {
@@ -159,10 +145,8 @@ func drops(s *engine.Stats) map[string]uint64 {
 		for reason, n := range p.Drops {
 			all[reason] += n
 		}
-		for _, name := range lostInFront {
-			if n := p.Missed[name]; n > 0 {
-				all[name] += n
-			}
+		for name, n := range p.Losses() {
+			all[name] += n
 		}
 	}
 	return all

@@ -54,6 +54,21 @@ type Port struct {
 // Dropped returns the sum of the port's drops over all reasons.
 func (p *Port) Dropped() uint64 { return sum(p.Drops) }
 
+// Losses returns those counters of the device that each count frames lost in front of the
+// port, once. The others explain these, or count no loss (docs/drops.md).
+func (p *Port) Losses() map[string]uint64 {
+	losses := map[string]uint64{}
+	for _, name := range []string{"rx_dropped", "rx_foreign", "rx_invalid_descs", "rx_oversize", "rx_ring_full", "tp_drops", "tun_tx_dropped"} {
+		if n := p.Missed[name]; n > 0 {
+			losses[name] = n
+		}
+	}
+	return losses
+}
+
+// Lost returns the sum of the port's losses.
+func (p *Port) Lost() uint64 { return sum(p.Losses()) }
+
 // Queue is a queue's totals and rates.
 type Queue struct {
 	dataplane.QueueStats

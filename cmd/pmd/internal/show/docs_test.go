@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"example.org/pmd/cmd/pmd/internal/engine"
 	"example.org/pmd/dataplane"
 	"example.org/pmd/pmd"
 )
@@ -91,6 +92,8 @@ func TestDocumentationListsEveryDeviceCounter(t *testing.T) {
 	for name, where := range names {
 		if cells, ok := device[name]; assert.True(t, ok, "docs/drops.md lacks %s of %s", name, where) {
 			assert.Len(t, cells, 3, name)
+			p := engine.Port{PortStats: dataplane.PortStats{Missed: map[string]uint64{name: 7}}}
+			assert.Equal(t, strings.HasPrefix(cells[0], "yes") && !strings.Contains(cells[0], "sent"), p.Lost() == 7, "%s is a loss of received frames, or not", name)
 		}
 		delete(device, name)
 	}

@@ -214,12 +214,8 @@ func (m *Model) portSection(s *engine.Stats) section {
 		if !p.Up {
 			state = "down"
 		}
-		var missed uint64
-		for _, n := range p.Missed {
-			missed += n
-		}
 		sec.row(!p.Up, p.Name, state, show.PPS(p.RxPPS), show.PPS(p.TxPPS), show.BPS(p.RxBPS), show.BPS(p.TxBPS),
-			show.PPS(p.DropPPS), show.Count(p.Dropped()), show.Count(missed), show.Count(p.RxPackets), show.Count(p.TxPackets))
+			show.PPS(p.DropPPS), show.Count(p.Dropped()), show.Count(p.Lost()), show.Count(p.RxPackets), show.Count(p.TxPackets))
 	}
 	return sec
 }

@@ -51,6 +51,7 @@ func at(s float64) *engine.Stats {
 	}
 	st.Ports[1].Drops["tx_full"] = n / 10
 	st.Ports[0].Missed["rx_ring_full"] = 42
+	st.Ports[0].Missed["tx_ring_empty_descs"] = n // no loss
 	st.Ports[0].Generated = 2 * n
 	st.Ports[1].Counters = map[string]uint64{"bad_l4_csum": 5}
 	st.Ports[3].Removed = true
