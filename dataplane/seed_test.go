@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -14,7 +15,7 @@ import (
 // CPU: here a worker's mailbox.
 func TestSeed(t *testing.T) {
 	for _, n := range []int{1, 2, 64} {
-		d, err := dataplane.New(dataplane.Config{Stage: pairs, Cores: unpinned(n)})
+		d, err := dataplane.New(dataplane.Config{Stage: pairs, Cores: unpinned(n), Idle: dataplane.IdleInterrupt})
 		require.NoError(t, err)
 		t.Run(fmt.Sprintf("ifaddrinit/cpus=%d", n), func(t *testing.T) {
 			// Every CPU has a port and somebody who serves it, from the start: what is
@@ -28,6 +29,36 @@ func TestSeed(t *testing.T) {
 				}))
 				require.True(t, served, "the caller waits")
 			}
+			// The loop serves what waits between two bursts: a turn that is stepped.
+			for i := range n {
+				sent := make(chan error, 1)
+				var on *dataplane.Worker
+				require.NoError(t, d.Do(context.Background(), i, func(w *dataplane.Worker) {
+					go func() { sent <- d.Do(context.Background(), i, func(w *dataplane.Worker) { on = w }) }()
+					for end := time.Now().Add(30 * time.Second); on == nil && time.Now().Before(end); {
+						w.Turn()
+					}
+					require.Same(t, w, on, "served in a turn")
+				}))
+				require.NoError(t, <-sent)
+			}
+			if n > 2 {
+				return // so many are stepped only
+			}
+			ctx, cancel := context.WithCancel(context.Background())
+			done := make(chan error, 1)
+			go func() { done <- d.Run(ctx) }()
+			for left := n; left > 0; { // until each has been seen to run, and has answered
+				require.NoError(t, d.Do(context.Background(), left-1, func(*dataplane.Worker) {}))
+				s, err := d.Stats(context.Background())
+				require.NoError(t, err)
+				if s.Cores[left-1].State == "running" {
+					require.NoError(t, d.Do(context.Background(), left-1, func(*dataplane.Worker) {}))
+					left--
+				}
+			}
+			cancel()
+			require.NoError(t, <-done)
 		})
 		t.Run(fmt.Sprintf("ifa_portfn/cpus=%d", n), func(t *testing.T) {
 			// Each message reaches the worker it is for, and no other; there is no

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"syscall"
@@ -66,11 +67,8 @@ func newClassic[T any](limit int, free func([]T), start uint32) (*Classic[T], er
 		return nil, fmt.Errorf("queue: a send queue needs a function that frees what it refuses: %w", syscall.EINVAL)
 	}
 	s, err := newSlots[T]("send queue", max(ceilPow2(limit), minSize))
-	if err != nil {
-		return nil, err
-	}
-	boxes, err := NewMPMC[*[1]T](refusals)
-	if err != nil {
+	boxes, boxesErr := NewMPMC[*[1]T](refusals)
+	if err := errors.Join(err, boxesErr); err != nil {
 		return nil, err
 	}
 	for range refusals {

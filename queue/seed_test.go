@@ -36,6 +36,25 @@ func TestSeed(t *testing.T) {
 		require.Equal(t, 2, q.Len())
 		require.Zero(t, q.EnqueueBurst([]int{4, 5}))
 		require.Equal(t, []int{3, 4, 5}, freed)
+		require.Zero(t, q.Offer([]int{6}))
+		require.Zero(t, q.Offer(nil))
+		require.Len(t, freed, 3, "what is offered stays the caller's")
+		_, ok := q.Remove()
+		require.True(t, ok)
+		require.Equal(t, 1, q.EnqueueBurst([]int{7, 8}), "as many as fit")
+		require.Equal(t, 8, freed[3])
+
+		// Many may be refused at a time, as on many cores.
+		deep := 0
+		q, err := NewClassic(1, func(vs []int) {
+			if deep++; deep < 2*refusals {
+				require.ErrorIs(t, q.Enqueue(vs[0]+1), syscall.ENOBUFS)
+			}
+		})
+		require.NoError(t, err)
+		require.NoError(t, q.Enqueue(1))
+		require.ErrorIs(t, q.Enqueue(1), syscall.ENOBUFS)
+		require.EqualValues(t, 2*refusals, q.Drops())
 	})
 	t.Run("ifq_classic_dequeue", func(t *testing.T) {
 		q := fresh(t, 3)
@@ -55,6 +74,15 @@ func TestSeed(t *testing.T) {
 			require.True(t, ok)
 			require.Equal(t, polled, removed, "what was polled is what is removed")
 		}
+		// Several at once: the one that was polled comes first.
+		require.Equal(t, 3, q.EnqueueBurst([]int{4, 5, 6}))
+		polled, ok := q.Poll()
+		require.True(t, ok)
+		var dst [2]int
+		require.Equal(t, 2, q.DequeueBurst(dst[:]))
+		require.Equal(t, [2]int{polled, 5}, dst)
+		require.Equal(t, 1, q.DequeueBurst(dst[:]))
+		require.Zero(t, q.DequeueBurst(dst[:]))
 		require.Empty(t, freed)
 	})
 	t.Run("ifq_classic_request", func(t *testing.T) {
