@@ -139,8 +139,13 @@ type port struct {
 	dev    pmd.Device
 	info   pmd.Info
 	owners []int // worker of each queue, -1 if none
-	// send is nil once the port is gone.
-	send sendQueue
+	// send is the send queue in use, nil once the port is gone, and classic the one that
+	// the port came with.
+	send    Discipline
+	classic Discipline
+	// lost are frames that former disciplines took and dropped, and spared what Drops of
+	// the present one was when it came.
+	lost, spared uint64
 	// drainer is the worker that empties send.
 	drainer atomic.Pointer[Worker]
 	// scratch takes a snapshot of send for the account.
@@ -339,7 +344,7 @@ func (d *Dataplane) AddPort(dev pmd.Device, cfg PortConfig) (PortID, error) {
 		return NoPort, fmt.Errorf("dataplane: port %s: send queue: %w", info.Name, err)
 	}
 	p.drainer.Store(d.workers[p.owners[0]])
-	p.send, p.scratch = send, make([]mbuf.Frame, send.Limit())
+	p.send, p.classic, p.scratch = send, send, make([]mbuf.Frame, send.Limit())
 	d.ports = append(d.ports, p)
 	if _, ok := d.ledgers[p.pool]; !ok {
 		d.ledgers[p.pool] = mbuf.NewLedger(p.pool)
@@ -636,7 +641,9 @@ func (d *Dataplane) purgePort(p *port) {
 		return
 	}
 	n := p.waiting()
-	_ = p.send.Request(queue.RequestPurge) // every discipline knows it
+	for k := p.send.DequeueBurst(p.scratch); k > 0; k = p.send.DequeueBurst(p.scratch) {
+		d.space.Free(p.scratch[:k])
+	}
 	w := d.workers[0]
 	_ = d.do(context.Background(), w, func(w *Worker) { w.tx[p.id].drops[pmd.ReasonStopped] += n })
 }
@@ -690,7 +697,8 @@ func (d *Dataplane) closePort(p *port) error {
 	}
 	d.ownMu.Unlock()
 	d.purgePort(p)
-	p.send, p.scratch = nil, nil
+	p.lost = p.lostFrames()
+	p.send, p.classic, p.scratch = nil, nil, nil
 	return errors.Join(err, p.dev.Close())
 }
 

@@ -19,7 +19,8 @@
 // is a [Generator]: it is called once a turn and takes frames from [Worker.Make].
 //
 // A queue belongs to one worker. A worker that sends on a port of which it owns
-// no queue puts the frames on the port's send queue ([queue.Classic]), and the
+// no queue puts the frames on the port's send queue ([queue.Classic], unless
+// [Dataplane.SetSendQueue] gave it another [Discipline]), and the
 // worker that owns the port's first queue sends them, on the queue of the port it has
 // had for longest. [Dataplane.MoveQueue] gives a queue to another worker under traffic;
 // [Dataplane.Unpoll] takes a port from the workers without closing it, and

@@ -223,6 +223,7 @@ func (d *Dataplane) Stats(ctx context.Context) (*Stats, error) {
 		err = errors.Join(err, d.do(ctx, w, func(w *Worker) { w.snapshot(&p.workers[i]) }))
 	}
 	for i, port := range d.ports {
+		p.lost[i] = port.lostFrames()
 		if port.send == nil {
 			continue
 		}
@@ -256,7 +257,7 @@ func (d *Dataplane) StatsWithAccounts(ctx context.Context) (*Stats, error) {
 			w.snapshot(&p.workers[i])
 		}
 		for i, port := range d.ports {
-			p.send[i] = port.waiting()
+			p.send[i], p.lost[i] = port.waiting(), port.lostFrames()
 		}
 		p.time = time.Now()
 	})
@@ -281,6 +282,7 @@ type picture struct {
 	time    time.Time
 	workers []workerSnapshot
 	send    []uint64 // packets in the send queue, by port
+	lost    []uint64 // frames that its disciplines took and dropped, by port
 }
 
 // newPicture makes room for a picture, so that taking it allocates nothing.
@@ -289,7 +291,7 @@ func (d *Dataplane) newPicture() *picture {
 	for _, p := range d.ports {
 		nq += len(p.owners)
 	}
-	p := &picture{workers: make([]workerSnapshot, len(d.workers)), send: make([]uint64, len(d.ports))}
+	p := &picture{workers: make([]workerSnapshot, len(d.workers)), send: make([]uint64, len(d.ports)), lost: make([]uint64, len(d.ports))}
 	for i := range p.workers {
 		p.workers[i] = workerSnapshot{
 			drops:     make([][pmd.MaxReasons]uint64, len(d.ports)),
@@ -356,6 +358,7 @@ func (d *Dataplane) portStats(ctx context.Context, p *port, pic *picture) PortSt
 		Drops: map[string]uint64{}, Queues: []QueueStats{}, InHand: pic.send[p.id],
 	}
 	var drops [pmd.MaxReasons]uint64
+	drops[pmd.ReasonSendQueueFull] = pic.lost[p.id]
 	var counts [NumCounters]uint64
 	queues := make([]QueueStats, len(p.owners))
 	counted := make([]bool, len(p.owners))

@@ -93,16 +93,6 @@ func newRxQueue(q pmd.Queue, port PortID, index int) rxQueue {
 	return r
 }
 
-// sendQueue is a port's send queue (if_snd in BSD's struct ifnet). The account
-// must be able to see what waits in it.
-type sendQueue interface {
-	queue.Discipline[mbuf.Frame]
-	// OfferBulk takes all frames, one behind the other, or none.
-	OfferBulk(src []mbuf.Frame) bool
-	// Snapshot copies what waits while everything stands still.
-	Snapshot(dst []mbuf.Frame) int
-}
-
 // txPort is the worker's way to a port.
 type txPort struct {
 	// direct is where frames for the port go: the queue that this worker owns,
@@ -130,7 +120,7 @@ type txPort struct {
 	// held frames in hold came off the send queue but did not fit on q yet.
 	held int
 	hold []mbuf.Frame
-	send sendQueue
+	send Discipline
 	// drainer is the worker that empties send. All workers share it; whoever has
 	// put something in rings there. The Store of a new one comes before its first
 	// look at send, so what was put in before that is seen.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -15,6 +16,7 @@ import (
 	"example.org/pmd/pmd"
 	"example.org/pmd/pmd/mbuf"
 	"example.org/pmd/pmd/null"
+	"example.org/pmd/queue"
 )
 
 var (
@@ -169,6 +171,33 @@ func TestPortFollowsItsInterface(t *testing.T) {
 
 // A port whose interface was never attached, or is detached, has nothing to do with another
 // interface that gets its name or its number.
+// An interface's send queue is that of its port, also if it is given another discipline.
+func TestSendQueueOfAPort(t *testing.T) {
+	b := newBed(t, 2, true)
+	p := b.port(t, "a", 1)
+	limit := func() int {
+		i, err := b.ctl.Info(ctx, "a")
+		require.NoError(t, err)
+		return i.QueueLimit
+	}
+	require.Equal(t, dataplane.DefaultSendQueue, limit())
+	ifp, err := b.sys.Lookup(ctx, "a")
+	require.NoError(t, err)
+	q, err := queue.NewClassic(7, b.dp.Free)
+	require.NoError(t, err)
+	require.NoError(t, b.sys.SetQueue(ctx, ifp, q))
+	require.Equal(t, 7, limit())
+	now, err := b.dp.SendQueue(p.ID())
+	require.NoError(t, err)
+	require.Equal(t, 7, now.Limit())
+	words, err := queue.NewClassic(7, func([]uint64) {})
+	require.NoError(t, err)
+	require.ErrorIs(t, b.sys.SetQueue(ctx, ifp, words), syscall.EINVAL)
+	require.Equal(t, 7, limit())
+	require.NoError(t, b.sys.SetQueue(ctx, ifp, nil))
+	require.Equal(t, dataplane.DefaultSendQueue, limit())
+}
+
 func TestRemove(t *testing.T) {
 	b := newBed(t, 2, true)
 	dev, err := null.New(null.Config{Name: "none"}, b.dp.Env())

@@ -148,6 +148,18 @@ func (p *Port) setAllMulti(on bool) error {
 	return nil
 }
 
+// UseQueue implements ifnet.QueueUser: for a [dataplane.Discipline], and for the queue that the
+// port came with.
+func (p *Port) UseQueue(q ifnet.SendQueue) error {
+	switch q := q.(type) {
+	case dataplane.SendQueue:
+		return p.dp.SetSendQueue(p.id, nil)
+	case dataplane.Discipline:
+		return p.dp.SetSendQueue(p.id, q)
+	}
+	return fmt.Errorf("a send queue that is no dataplane.Discipline, whose elements are frames: %w", syscall.EINVAL)
+}
+
 // SetMTU implements ifnet.MTUSetter.
 func (p *Port) SetMTU(mtu int) error {
 	if d, ok := p.dev.(pmd.MTUSetter); ok {
