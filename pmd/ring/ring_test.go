@@ -175,8 +175,8 @@ func TestOpenErrors(t *testing.T) {
 		{"ring:pair=a,loop=on", "either pair=NAME or loop=on"},
 		{"ring:loop=off", "either pair=NAME or loop=on"},
 		{"ring:pair=a,size=3", "power of two"},
-		{"ring:pair=a,size=1", "number from 2 to 65536"},
-		{"ring:pair=a,size=131072", "number from 2 to 65536"},
+		{"ring:pair=a,size=1", "power of two from 2 to 65536"},
+		{"ring:pair=a,size=131072", "power of two from 2 to 65536"},
 		{"ring:pair=a,queues=2", `no option "queues"`},
 	} {
 		_, err := open(t, &ring.Driver{}, env, c.spec)
